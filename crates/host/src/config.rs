@@ -1,0 +1,172 @@
+//! Finding and reading the settings file.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use policy::settings::{Paths, Problem, Settings};
+
+/// Where the settings are, unless [`VARIABLE`] names another file.
+pub const DEFAULT_FILE: &str = "/etc/relayd/relayd.conf";
+
+/// The environment variable that names another settings file. It gives nobody any right: no program
+/// of the suite has a set-id bit.
+pub const VARIABLE: &str = "RELAYD_CONFIG";
+
+/// Where the sockets are unless the settings say otherwise.
+pub const DEFAULT_RUN: &str = "/run/relayd";
+
+/// Where the queue is unless the settings say otherwise.
+pub const DEFAULT_SPOOL: &str = "/var/spool/relayd";
+
+/// A settings file is not read beyond this.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Why there are no settings.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file could not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file was read and is wrong; at least one problem.
+    Invalid(Vec<Problem>),
+}
+
+impl ConfigError {
+    /// Whether there simply is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    /// One line for each problem: file, line, what is wrong, what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path}: {error}. Create it, or name another file in {VARIABLE}."
+                )
+            }
+            Self::Invalid(problems) => {
+                for (number, problem) in problems.iter().enumerate() {
+                    let separator = if number == 0 { "" } else { "\n" };
+                    write!(f, "{separator}{problem}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The file that [`VARIABLE`] names, where it is set and not empty.
+#[must_use]
+pub fn named_file() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE)
+        .filter(|name: &OsString| !name.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The settings file of this process.
+#[must_use]
+pub fn file() -> PathBuf {
+    named_file().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
+}
+
+/// Reads the settings at `path`; relative paths in it count from its folder.
+///
+/// # Errors
+/// It is missing, cannot be read, is longer than 1 MiB, is not UTF-8, or does not hold valid
+/// settings. A daemon ends with status 78 then.
+pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let text = read_text(path).map_err(unreadable)?;
+    let name = path.display().to_string();
+    let mut settings = Settings::parse(&text, &name).map_err(ConfigError::Invalid)?;
+    let folder = std::path::absolute(path).map_err(unreadable)?;
+    settings.resolve_paths(folder.parent().unwrap_or(Path::new("/")));
+    Ok(settings)
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "longer than 1 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+/// The folders that are used where no settings file says otherwise.
+#[must_use]
+pub fn default_paths() -> Paths {
+    Paths {
+        spool: PathBuf::from(DEFAULT_SPOOL),
+        run: PathBuf::from(DEFAULT_RUN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str =
+        "[paths]\nspool = spool\nrun = run\n[gateway out]\ndeliver = capture:out\n";
+
+    #[test]
+    fn paths_count_from_the_folder_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        std::fs::write(&file, MINIMAL).unwrap();
+        let settings = load(&file).unwrap();
+        assert_eq!(settings.paths.spool, folder.path().join("spool"));
+        assert_eq!(settings.paths.run, folder.path().join("run"));
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_a_wrong_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        let missing = load(&file).unwrap_err();
+        assert!(missing.is_missing());
+        assert!(missing.to_string().contains("RELAYD_CONFIG"), "{missing}");
+
+        std::fs::write(&file, "nonsense = 1\n").unwrap();
+        let wrong = load(&file).unwrap_err();
+        assert!(!wrong.is_missing());
+        assert!(wrong.to_string().contains("relayd.conf:1:"), "{wrong}");
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_without_end() {
+        let error = load(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.to_string().contains("longer than 1 MiB"), "{error}");
+    }
+
+    #[test]
+    fn the_compiled_in_folders_are_those_of_the_settings_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        std::fs::write(&file, "[gateway out]\ndeliver = capture:out\n").unwrap();
+        assert_eq!(load(&file).unwrap().paths, default_paths());
+    }
+}

@@ -1,0 +1,19 @@
+//! Everything that touches the process and the machine it runs on: clock, identity, standard
+//! descriptors, configuration and secret files, log sinks, the control socket's client side,
+//! systemd's protocols, and giving up privilege.
+//!
+//! Nothing is decided here. What a setting means, how a log line is worded and who may do what is
+//! `policy`'s business; this crate fetches the facts and carries out the calls. It is the only
+//! crate that may hold `unsafe` code, and each block says why it is sound.
+
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod identity;
+pub mod logger;
+pub mod privileges;
+pub mod scratch;
+pub mod secret;
+pub mod sockets;
+pub mod stdio;
+pub mod systemd;

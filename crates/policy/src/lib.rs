@@ -1,0 +1,14 @@
+//! Every decision of the suite, as functions of values: the settings table, what a reply means,
+//! which message goes when, how a line of the log or of `mailq` is worded, which status a program
+//! exits with.
+//!
+//! Nothing here reads a clock, a file, the environment or the network.
+#![forbid(unsafe_code)]
+
+pub mod control;
+pub mod listing;
+pub mod log;
+pub mod schedule;
+pub mod settings;
+pub mod sysexits;
+pub mod verdict;

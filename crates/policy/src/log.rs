@@ -1,0 +1,438 @@
+//! Every line that the suite writes to the mail log, as one enum.
+//!
+//! The lines about a message, a session with the gateway and a session with a local client have
+//! exactly the shape of Postfix 3.7 to 3.10, because pflogsumm, logwatch, fail2ban and the
+//! exporters read that shape; the few lines of our own stand beside them. A line is made from
+//! values, and text from outside is made safe on the way: no line break, no control character, no
+//! more than [`LONGEST`] characters.
+
+mod catalogue;
+mod render;
+
+pub mod printable;
+
+use mail::{Address, QueueId, StatusCode};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+pub use catalogue::{CATALOGUE, Entry, Kind, manual};
+
+/// The largest number of characters in the text of a line.
+pub const LONGEST: usize = 1000;
+
+/// How serious a line is, by the names of syslog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// `info`: the normal course of things.
+    Info,
+    /// `warning`; the text begins with `warning: `.
+    Warning,
+    /// `err`; the text begins with `error: `.
+    Error,
+    /// `crit`; the text begins with `fatal: `.
+    Critical,
+}
+
+/// A finished line, without the stamp that the logger adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What stands after the slash in the program name, as in `relayd/smtp`.
+    pub service: &'static str,
+    /// How serious it is.
+    pub severity: Severity,
+    /// One line of safe text, at most [`LONGEST`] characters, without a line end.
+    pub text: String,
+}
+
+/// The far end of a session, printed as Postfix does: `host[address]:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// The host name of the settings.
+    pub host: String,
+    /// The address it was found at.
+    pub address: IpAddr,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl Server {
+    /// A server by its settings' name and the socket address in use.
+    #[must_use]
+    pub fn new(host: &str, socket: SocketAddr) -> Self {
+        Self {
+            host: host.to_owned(),
+            address: socket.ip(),
+            port: socket.port(),
+        }
+    }
+
+    /// `host[address]`, as replies are reported.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!(
+            "{}[{}]",
+            printable::shortened(&self.host, 255),
+            self.address
+        )
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name(), self.port)
+    }
+}
+
+/// What `relay=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relay<'a> {
+    /// `none`: there was no session.
+    None,
+    /// A gateway.
+    Server(&'a Server),
+    /// `capture`: the message went into a Maildir.
+    Capture,
+}
+
+/// The four parts of the time that a message took, in the order of `delays=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    /// From arrival to the queue being able to try it, earlier attempts included.
+    pub before_queue: Duration,
+    /// Waiting for a session.
+    pub in_queue: Duration,
+    /// Connecting, EHLO, TLS, AUTH; zero where the session was there already.
+    pub connecting: Duration,
+    /// The transaction.
+    pub sending: Duration,
+}
+
+/// What `status=` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// `sent`.
+    Sent,
+    /// `deferred`.
+    Deferred,
+    /// `bounced`.
+    Bounced,
+    /// `SOFTBOUNCE`: refused for good, and kept because the settings say so.
+    SoftBounce,
+}
+
+/// One recipient of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery<'a> {
+    /// The message.
+    pub id: QueueId,
+    /// `to=`.
+    pub recipient: &'a Address,
+    /// `orig_to=`; left out where it is equal to `to=` but for case.
+    pub original: Option<&'a str>,
+    /// `relay=`.
+    pub relay: Relay<'a>,
+    /// Which transaction of its session this was, from 1; `conn_use=` is shown from 2 up.
+    pub session_use: u32,
+    /// `delay=`, their sum, and `delays=`.
+    pub delays: Delays,
+    /// `dsn=`. With [`Status::Deferred`] and [`Status::SoftBounce`] class 5 is shown as 4.
+    pub code: StatusCode,
+    /// `status=`.
+    pub status: Status,
+    /// What stands in parentheses at the end.
+    pub reason: &'a str,
+}
+
+/// A client of our own SMTP doors, printed as `name[address]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client<'a> {
+    /// Its host name, or `unknown`.
+    pub name: &'a str,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// How a client authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login<'a> {
+    /// The mechanism, such as `PLAIN`.
+    pub mechanism: &'a str,
+    /// The user name.
+    pub user: &'a str,
+}
+
+/// A command of a client that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<'a> {
+    /// The message, where one was begun; else `NOQUEUE` is shown.
+    pub id: Option<QueueId>,
+    /// The command: `RCPT`, `MAIL`, `DATA`, `END-OF-MESSAGE`.
+    pub command: &'a str,
+    /// The client.
+    pub client: Client<'a>,
+    /// The reply given, as in `454 4.7.1 <a@b>: Relay access denied`.
+    pub reply: &'a str,
+    /// The sender, once MAIL was given: the inner `None` is the null sender.
+    pub sender: Option<Option<&'a Address>>,
+    /// The recipient that the command was about.
+    pub recipient: Option<&'a str>,
+    /// `ESMTP` or `SMTP`.
+    pub protocol: &'a str,
+    /// The name that the client gave.
+    pub hello: Option<&'a str>,
+}
+
+/// How many commands of one kind a client gave, for the line at its disconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count<'a> {
+    /// The command in lower case.
+    pub command: &'a str,
+    /// How many of them were accepted.
+    pub accepted: u32,
+    /// How many there were.
+    pub total: u32,
+}
+
+/// What an encrypted session with a gateway uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsSession<'a> {
+    /// The gateway.
+    pub server: &'a Server,
+    /// Whether the certificate is trusted and carries the right name.
+    pub verified: bool,
+    /// The protocol, such as `TLSv1.3`.
+    pub protocol: &'a str,
+    /// The cipher, such as `TLS_AES_256_GCM_SHA384`.
+    pub cipher: &'a str,
+    /// The length of its key.
+    pub bits: u32,
+}
+
+/// Which notification was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notification {
+    /// The message could not be delivered.
+    NonDelivery,
+    /// It is late.
+    Delay,
+    /// It was relayed, and the sender had asked to be told.
+    Success,
+}
+
+/// One line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A local program handed in a message.
+    Pickup {
+        /// The message.
+        id: QueueId,
+        /// The caller's uid.
+        uid: u32,
+        /// The envelope sender.
+        sender: Option<&'a Address>,
+    },
+    /// An SMTP client handed in a message.
+    Accepted {
+        /// The message.
+        id: QueueId,
+        /// The client.
+        client: Client<'a>,
+        /// How it authenticated.
+        login: Option<Login<'a>>,
+    },
+    /// The Message-ID of a message, without its angle brackets.
+    MessageId {
+        /// The message.
+        id: QueueId,
+        /// The field's value, as found; empty where there is none.
+        message_id: &'a [u8],
+        /// Whether it is Resent-Message-ID.
+        resent: bool,
+    },
+    /// A message is about to be tried.
+    Active {
+        /// The message.
+        id: QueueId,
+        /// The envelope sender.
+        sender: Option<&'a Address>,
+        /// The content's size in bytes.
+        size: u64,
+        /// How many recipients are still to be served.
+        recipients: usize,
+    },
+    /// What one attempt meant for one recipient.
+    Delivery(Delivery<'a>),
+    /// A recipient that was not tried because the gateway is down; `reason` says why it is.
+    Suspended(Delivery<'a>),
+    /// Nothing is left to do for a message.
+    Removed {
+        /// The message.
+        id: QueueId,
+    },
+    /// A message was given up.
+    Expired {
+        /// The message.
+        id: QueueId,
+        /// The envelope sender.
+        sender: Option<&'a Address>,
+        /// Whether an admin asked for it.
+        forced: bool,
+    },
+    /// A notification was queued.
+    Notified {
+        /// The message that it is about.
+        id: QueueId,
+        /// What it says.
+        what: Notification,
+        /// The queue id of the notification.
+        report: QueueId,
+    },
+    /// A connection could not be made.
+    ConnectFailed {
+        /// The gateway.
+        server: &'a Server,
+        /// Why, such as `Connection refused`.
+        reason: &'a str,
+    },
+    /// A session with a gateway is encrypted.
+    TlsEstablished(TlsSession<'a>),
+    /// A gateway's certificate was not accepted.
+    CertificateRefused {
+        /// The gateway.
+        server: &'a Server,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A gateway offers no way to authenticate that we know.
+    NoMechanism,
+    /// A client connected.
+    Connected {
+        /// The client.
+        client: Client<'a>,
+    },
+    /// A client's session ended.
+    Disconnected {
+        /// The client.
+        client: Client<'a>,
+        /// Its commands, in the order of Postfix: ehlo, helo, starttls, auth, mail, rcpt, data, …
+        counts: &'a [Count<'a>],
+    },
+    /// A client's command was refused.
+    Refused(Refused<'a>),
+    /// A client went away in the middle of a dialogue.
+    LostConnection {
+        /// The last command.
+        after: &'a str,
+        /// The client.
+        client: Client<'a>,
+    },
+    /// A client was silent for too long.
+    TimedOut {
+        /// The last command.
+        after: &'a str,
+        /// The client.
+        client: Client<'a>,
+    },
+    /// A client made too many mistakes and was sent away.
+    TooManyErrors {
+        /// The last command.
+        after: &'a str,
+        /// The client.
+        client: Client<'a>,
+    },
+    /// A client does not speak SMTP and was sent away.
+    NonSmtp {
+        /// The client.
+        client: Client<'a>,
+        /// What it sent.
+        command: &'a [u8],
+    },
+    /// A client's password was wrong.
+    LoginFailed {
+        /// The client.
+        client: Client<'a>,
+        /// What it tried.
+        login: Login<'a>,
+    },
+    /// relayd is running.
+    Started {
+        /// Its version.
+        version: &'a str,
+        /// Its settings file.
+        settings: &'a str,
+    },
+    /// relayd has read its settings again.
+    Reloaded {
+        /// Its version.
+        version: &'a str,
+        /// Its settings file.
+        settings: &'a str,
+    },
+    /// relayd ends because of a signal.
+    Stopping {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The settings were to be read again, and are wrong.
+    SettingsRefused {
+        /// The first problem.
+        problem: &'a str,
+    },
+    /// A gateway cannot be used; mail waits.
+    GatewayDown {
+        /// The section's name.
+        gateway: &'a str,
+        /// Why, in the words that `mailq` shows.
+        reason: &'a str,
+    },
+    /// A gateway can be used again.
+    GatewayUp {
+        /// The section's name.
+        gateway: &'a str,
+        /// How long it was down.
+        after: Duration,
+        /// How many messages wait.
+        waiting: usize,
+    },
+    /// An entry of the queue cannot be read.
+    Damaged {
+        /// Its file name.
+        name: &'a str,
+        /// The queue it was in.
+        queue: &'a str,
+        /// What is wrong with it.
+        why: &'a str,
+    },
+    /// An attempt ended after the content was sent and before the answer was known.
+    Uncertain {
+        /// The message.
+        id: QueueId,
+        /// The gateway that may have taken it.
+        gateway: &'a str,
+    },
+    /// Anything else that an admin should look at.
+    Warning {
+        /// Which part of the suite speaks.
+        service: &'static str,
+        /// What it says.
+        text: &'a str,
+    },
+    /// Something failed, and the program goes on.
+    Error {
+        /// Which part of the suite speaks.
+        service: &'static str,
+        /// What it says.
+        text: &'a str,
+    },
+    /// A program cannot go on.
+    Fatal {
+        /// Which program speaks.
+        service: &'static str,
+        /// What it says.
+        text: &'a str,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! One gateway: its circuit, its brake and its sessions, and what to do with them next.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mail::QueueId;
+
+use super::brake::Brake;
+use super::circuit::Circuit;
+use super::facts::{
+    Action, AttemptEnd, AttemptOutcome, GatewayTrouble, Limits, SessionId, TroubleKind,
+};
+use super::sessions::{Phase, Session, Sessions};
+
+/// What the gateway's side wants done. `ready` messages wait in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Open(SessionId),
+    Close(SessionId),
+    /// This idle session takes the next message in line.
+    Use(SessionId),
+}
+
+/// The state of one gateway.
+#[derive(Debug, Default)]
+pub(super) struct Gateway {
+    circuit: Circuit,
+    brake: Option<Brake>,
+    sessions: Sessions,
+    /// The one session that asks whether a gateway that is down is back.
+    probe: Option<SessionId>,
+    /// What is to be announced; a pair for each outage at most, as the caller drains it.
+    news: VecDeque<Action>,
+}
+
+impl Gateway {
+    pub(super) const fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    pub(super) fn sessions(&self) -> u32 {
+        self.sessions.total()
+    }
+
+    /// What is to be announced, `ready` messages being in line.
+    pub(super) fn news(&mut self, now: Duration, ready: usize) -> Option<Action> {
+        self.settle_probe(now, ready);
+        self.news.pop_front()
+    }
+
+    /// The session is connected, secure and authenticated.
+    pub(super) fn session_ready(&mut self, now: Duration, id: SessionId) {
+        if self
+            .sessions
+            .get(id)
+            .is_some_and(|session| session.phase == Phase::Opening)
+        {
+            self.sessions.set_phase(id, Phase::Idle(now));
+        }
+    }
+
+    /// The session failed outside a transaction.
+    pub(super) fn session_failed(
+        &mut self,
+        now: Duration,
+        id: SessionId,
+        trouble: &GatewayTrouble,
+    ) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        if session.phase != Phase::Closing {
+            self.session_lost(now, id, &session, trouble);
+            self.remember_refused_password(now);
+        }
+    }
+
+    /// The session ended without a fault.
+    pub(super) fn session_closed(&mut self, now: Duration, id: SessionId) {
+        let Some(session) = self.sessions.remove(id) else {
+            return;
+        };
+        if session.phase == Phase::Opening {
+            let trouble = GatewayTrouble::new(
+                TroubleKind::Unreachable,
+                "connection closed before it was ready",
+            );
+            return self.session_lost(now, id, &session, &trouble);
+        }
+        if self.probe == Some(id) {
+            self.probe = None;
+        }
+        self.remember_refused_password(now);
+    }
+
+    /// The message in transaction on a session.
+    pub(super) fn message_on(&self, session: SessionId) -> Option<QueueId> {
+        match self.sessions.get(session)?.phase {
+            Phase::Busy(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether this session has worked before: its death alone says nothing about the gateway.
+    pub(super) fn is_proven(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|s| s.proven)
+    }
+
+    /// A transaction ended. `ready` counts the messages in line, this one included if it is back.
+    pub(super) fn attempt_ended(
+        &mut self,
+        now: Duration,
+        id: SessionId,
+        end: &AttemptEnd,
+        ready: usize,
+    ) {
+        let Some(session) = self.sessions.get(id).copied() else {
+            return;
+        };
+        // Where an answer is missing, the next one could be taken for it.
+        if end.session_alive && end.outcome != AttemptOutcome::Uncertain {
+            self.sessions.set_phase(id, Phase::Idle(now));
+        } else {
+            self.sessions.remove(id);
+        }
+        match &end.outcome {
+            AttemptOutcome::Finished | AttemptOutcome::Deferred => self.worked(now, id, ready),
+            AttemptOutcome::NotStarted if end.session_alive => {}
+            AttemptOutcome::NotStarted => self.session_lost(now, id, &session, &connection_lost()),
+            AttemptOutcome::Uncertain => self.session_lost(now, id, &session, &answer_lost()),
+            AttemptOutcome::GatewayDown(trouble) if end.session_alive => {
+                self.parked(now, id, trouble)
+            }
+            AttemptOutcome::GatewayDown(trouble) => self.session_lost(now, id, &session, trouble),
+        }
+        self.remember_refused_password(now);
+    }
+
+    /// Breaks the waits of circuit and brake.
+    pub(super) fn flush(&mut self, now: Duration, password_too: bool) {
+        self.circuit.probe_now(now, password_too);
+        if password_too
+            || self
+                .brake
+                .as_ref()
+                .is_some_and(|brake| brake.refused_password(now).is_none())
+        {
+            self.brake = None;
+        }
+    }
+
+    /// What to do now; to be asked until `None`.
+    pub(super) fn step(&mut self, now: Duration, ready: usize, limits: &Limits) -> Option<Step> {
+        if let Some(id) = self.surplus(limits) {
+            return Some(self.close(id));
+        }
+        if ready > 0
+            && let Some(id) = self.usable()
+        {
+            return Some(Step::Use(id));
+        }
+        if let Some((since, id)) = self.sessions.oldest_idle()
+            && since + limits.idle_close <= now
+        {
+            return Some(self.close(id));
+        }
+        self.may_open(now, ready, limits).then(|| self.open(now))
+    }
+
+    /// Marks the session that [`Step::Use`] named as busy.
+    pub(super) fn assign(&mut self, session: SessionId, id: QueueId) {
+        self.sessions.set_phase(session, Phase::Busy(id));
+    }
+
+    /// When [`Gateway::step`] may have something to do although nothing happens.
+    pub(super) fn wake_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
+        let idle = self
+            .sessions
+            .oldest_idle()
+            .map(|(since, _)| since + limits.idle_close);
+        [idle, self.opens_at(ready, limits)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A transaction came to its end: the gateway works.
+    fn worked(&mut self, now: Duration, id: SessionId, ready: usize) {
+        self.sessions.prove(id);
+        if self.probe == Some(id) {
+            self.come_back(now, ready);
+        }
+    }
+
+    /// The gateway itself said, in a transaction, that it takes nothing: down, whatever else lives.
+    fn parked(&mut self, now: Duration, id: SessionId, trouble: &GatewayTrouble) {
+        if self.circuit.is_down() {
+            self.fail(now, id, now, trouble);
+        } else {
+            self.go_down(now, now, trouble);
+        }
+    }
+
+    /// A session ended by a fault.
+    fn session_lost(
+        &mut self,
+        now: Duration,
+        id: SessionId,
+        session: &Session,
+        trouble: &GatewayTrouble,
+    ) {
+        // A session that has worked may be closed for being idle or for having had its share. The
+        // next connect tells whether it is more than that.
+        let passing = matches!(
+            trouble.kind,
+            TroubleKind::Unreachable | TroubleKind::Refused4xx
+        );
+        if session.proven && passing && !self.circuit.is_down() {
+            return;
+        }
+        if session.phase == Phase::Opening {
+            return self.fail(now, id, session.opened, trouble);
+        }
+        if self.probe == Some(id) && trouble.kind == TroubleKind::Unreachable {
+            // It let the probe in and then broke off: that is a refusal, asked at a slower pace.
+            let kind = TroubleKind::Refused4xx;
+            return self.fail(now, id, now, &GatewayTrouble { kind, ..trouble.clone() });
+        }
+        self.fail(now, id, now, trouble);
+    }
+
+    /// A failure of a session that is gone or will be closed: a limit if others live, else an outage.
+    fn fail(&mut self, now: Duration, id: SessionId, started: Duration, trouble: &GatewayTrouble) {
+        let was_probe = self.probe.take_if(|probe| *probe == id).is_some();
+        if self.circuit.is_down() {
+            if was_probe {
+                self.circuit.fail(now, started, trouble);
+            }
+        } else if self.sessions.alive() + self.sessions.opening() > 0 {
+            let working = self.sessions.alive() + self.sessions.opening();
+            self.brake = Some(Brake::new(now, working, trouble, self.brake.as_ref()));
+        } else {
+            self.remember_refused_password(now);
+            if !self.circuit.is_down() {
+                self.go_down(now, started, trouble);
+            }
+        }
+    }
+
+    fn go_down(&mut self, now: Duration, started: Duration, trouble: &GatewayTrouble) {
+        self.circuit.fail(now, started, trouble);
+        self.announce_down(trouble);
+    }
+
+    fn announce_down(&mut self, trouble: &GatewayTrouble) {
+        self.brake = None;
+        self.probe = None;
+        self.news.push_back(Action::GatewayWentDown {
+            kind: trouble.kind,
+            reason: trouble.bounded_reason(),
+        });
+    }
+
+    fn come_back(&mut self, now: Duration, ready: usize) {
+        self.probe = None;
+        if let Some(after) = self.circuit.close(now) {
+            self.news.push_back(Action::GatewayCameBack {
+                after,
+                waiting: ready,
+            });
+        }
+    }
+
+    /// A new session's password was refused while older sessions lived. When the last of them is
+    /// gone, the refusal still stands: opening another at once would ask again too soon.
+    fn remember_refused_password(&mut self, now: Duration) {
+        if self.circuit.is_down() || self.sessions.alive() + self.sessions.opening() > 0 {
+            return;
+        }
+        let Some((trouble, until)) = self
+            .brake
+            .as_ref()
+            .and_then(|brake| brake.refused_password(now))
+        else {
+            return;
+        };
+        let trouble = trouble.clone();
+        self.circuit.open_until(now, until, &trouble);
+        self.announce_down(&trouble);
+    }
+
+    /// A probe that got through and finds nothing left to deliver has shown enough.
+    fn settle_probe(&mut self, now: Duration, ready: usize) {
+        let is_idle = |id| {
+            self.sessions
+                .get(id)
+                .is_some_and(|s| matches!(s.phase, Phase::Idle(_)))
+        };
+        if ready == 0 && self.probe.is_some_and(is_idle) {
+            self.come_back(now, ready);
+        }
+    }
+
+    /// An idle session that must go: the gateway is down and it is not the probe, or the cap fell.
+    fn surplus(&self, limits: &Limits) -> Option<SessionId> {
+        if self.circuit.is_down() {
+            self.sessions.idle_but(self.probe)
+        } else if self.sessions.total() > cap(limits) {
+            self.sessions.oldest_idle().map(|(_, id)| id)
+        } else {
+            None
+        }
+    }
+
+    /// The idle session that takes the next message. While the circuit is down, only the probe is
+    /// idle, as every other one is surplus.
+    fn usable(&self) -> Option<SessionId> {
+        self.sessions.newest_idle()
+    }
+
+    fn may_open(&self, now: Duration, ready: usize, limits: &Limits) -> bool {
+        self.opens_at(ready, limits).is_some_and(|at| at <= now)
+    }
+
+    /// When one more session may be opened, if nothing else happens: zero for at once, `None` if only
+    /// an event helps.
+    fn opens_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
+        let opening = self.sessions.opening();
+        let wanted = ready > usize::try_from(opening).unwrap_or(usize::MAX);
+        if !wanted || self.sessions.total() >= cap(limits) {
+            return None;
+        }
+        if let Some(next_probe) = self.circuit.next_probe() {
+            return self.probe.is_none().then_some(next_probe);
+        }
+        if self.sessions.alive() == 0 {
+            // The first session finds out for all of them.
+            return (opening == 0).then_some(Duration::ZERO);
+        }
+        Some(self.brake.as_ref().map_or(Duration::ZERO, |brake| {
+            brake.allows_more_at(self.sessions.total())
+        }))
+    }
+
+    fn open(&mut self, now: Duration) -> Step {
+        let id = self.sessions.open(now);
+        if self.circuit.is_down() {
+            self.probe = Some(id);
+        }
+        Step::Open(id)
+    }
+
+    fn close(&mut self, id: SessionId) -> Step {
+        self.sessions.set_phase(id, Phase::Closing);
+        Step::Close(id)
+    }
+}
+
+/// The most sessions that the settings allow.
+fn cap(limits: &Limits) -> u32 {
+    limits.max_connections.max(1)
+}
+
+/// Content was sent and no answer came. If that is all that the gateway ever does, mail must not go
+/// into doubt at full speed: it counts as a refusal, which is asked at a slower pace.
+fn answer_lost() -> GatewayTrouble {
+    GatewayTrouble::new(
+        TroubleKind::Refused4xx,
+        "the answer to a message's content was lost",
+    )
+}
+
+fn connection_lost() -> GatewayTrouble {
+    GatewayTrouble::new(TroubleKind::Unreachable, "connection lost")
+}

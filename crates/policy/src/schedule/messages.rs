@@ -1,0 +1,121 @@
+//! What is known of each queued message, and when it has been queued for too long.
+
+use std::time::Duration;
+
+use mail::Timestamp;
+
+use super::facts::{Limits, Now, Queued, SessionId};
+use super::fairness::OriginId;
+
+/// The least time that a message spends in this run before it can expire, unless the lifetime
+/// itself is shorter: after a restart with a wrong clock, or after weeks switched off, a message
+/// gets its hour of attempts.
+pub(super) const RUN_MIN: Duration = Duration::from_secs(3600);
+
+/// Where a message stands, with the key under which it is filed there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Ready {
+        /// Its place among its origin's messages.
+        rank: u64,
+    },
+    Waiting {
+        /// Monotonic microseconds.
+        until: u64,
+    },
+    Active {
+        session: SessionId,
+    },
+    Held,
+}
+
+/// One message. About 80 bytes, whatever the message is.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) origin: OriginId,
+    pub(super) place: Place,
+    /// Wall-clock microseconds; its rank in line.
+    pub(super) arrival: u64,
+    /// When this run learned of it, in monotonic microseconds.
+    added: u64,
+    /// Its age at that moment by the wall clock, in microseconds; 0 if it came from the future.
+    age_then: u64,
+    /// The entry in the expiry calendar.
+    pub(super) expiry: Option<u64>,
+    pub(super) attempts: u32,
+    /// Deliveries that had succeeded when it last met a broken session.
+    strike_mark: u32,
+    strikes: u8,
+    /// To be held as soon as its attempt is over.
+    pub(super) hold: bool,
+}
+
+/// What a broken session means for the message that was on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strike {
+    /// Back to its own place.
+    KeepsPlace,
+    /// Behind all that are in line: it may be what breaks the sessions.
+    ToTheEnd,
+    /// Others went through meanwhile, so it is what breaks them: a timer of its own.
+    Suspect,
+}
+
+impl Message {
+    pub(super) fn new(now: &Now, queued: &Queued, origin: OriginId) -> Self {
+        Self {
+            origin,
+            place: Place::Held,
+            arrival: queued.arrival.as_micros(),
+            added: micros(now.mono),
+            age_then: micros(now.wall.since(queued.arrival)),
+            expiry: None,
+            attempts: queued.attempts,
+            strike_mark: 0,
+            strikes: 0,
+            hold: false,
+        }
+    }
+
+    /// When it will be too old, by the monotonic clock.
+    pub(super) fn expires_at(&self, limits: &Limits) -> u64 {
+        let lifetime = micros(limits.queue_lifetime);
+        let in_this_run =
+            micros(RUN_MIN.min(limits.queue_lifetime)).max(lifetime.saturating_sub(self.age_then));
+        self.added.saturating_add(in_this_run)
+    }
+
+    /// Whether it is too old by both clocks. The monotonic one is not fooled by a jump in this run,
+    /// the wall clock corrects a wrong start of it. An arrival in the future says nothing.
+    pub(super) fn is_overdue(&self, now: &Now, limits: &Limits) -> bool {
+        let arrival = Timestamp::from_micros(self.arrival);
+        let by_wall = now.wall < arrival || now.wall.since(arrival) >= limits.queue_lifetime;
+        by_wall && micros(now.mono) >= self.expires_at(limits)
+    }
+
+    /// Its session broke before the content was taken, and the gateway had never worked through
+    /// that session. `deliveries` counts the successes of all messages.
+    pub(super) fn strike(&mut self, deliveries: u32) -> Strike {
+        let others_passed = self.strike_mark != deliveries;
+        self.strike_mark = deliveries;
+        self.strikes = self.strikes.saturating_add(1);
+        match self.strikes {
+            1 => Strike::KeepsPlace,
+            2 => Strike::ToTheEnd,
+            _ if others_passed => Strike::Suspect,
+            _ => Strike::ToTheEnd,
+        }
+    }
+
+    /// Counts an attempt that was about the message. Returns how many there are now.
+    pub(super) fn count_attempt(&mut self) -> u32 {
+        self.strikes = 0;
+        self.attempts = self.attempts.saturating_add(1);
+        self.attempts
+    }
+}
+
+/// Whole microseconds; saturates after 584,000 years.
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

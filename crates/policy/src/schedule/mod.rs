@@ -1,0 +1,32 @@
+//! Which message goes when, over which session: the relay's scheduler, as a pure state machine.
+//!
+//! Facts go in (a message was queued, a session is ready, an attempt ended), decisions come out
+//! ([`Scheduler::next`]), and [`Scheduler::wake_at`] names the moment at which to ask again. The
+//! caller supplies every clock reading, so that the same code runs in the daemon and in a seeded
+//! simulator.
+//!
+//! What it keeps, whatever the caller reports:
+//! - never more than [`Limits::max_connections`] sessions open or opening;
+//! - one circuit for the gateway: while it is down, messages wait on it, not on timers of their
+//!   own, and one probe at a time asks whether it is back;
+//! - turns go round the submitters, then round the senders of one submitter, so that one app's
+//!   backlog does not delay another's message;
+//! - a jump of the wall clock sends, defers and expires nothing.
+
+mod backoff;
+mod brake;
+mod circuit;
+mod facts;
+mod fairness;
+mod gateway;
+mod messages;
+mod scheduler;
+mod sessions;
+
+pub use backoff::Backoff;
+pub use circuit::Circuit;
+pub use facts::{
+    Action, AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, Flush, GatewayTrouble, Limits,
+    MessageState, Now, OriginKey, Queued, SessionId, Summary, TroubleKind,
+};
+pub use scheduler::Scheduler;

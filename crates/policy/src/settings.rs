@@ -1,0 +1,254 @@
+//! The settings file `relayd.conf`: what may stand in it, and what it means.
+//!
+//! [`KEYS`] is the one table of keys. The reader, the sample file and the manual page are all made
+//! from it, so that they cannot disagree. The file is read strictly: a line that this module does
+//! not understand is a [`Problem`], never something quietly left out, and all problems are
+//! reported at once. Nothing here opens a file; whoever calls passes the text in.
+
+mod document;
+mod keys;
+mod nearest;
+mod read;
+mod scan;
+mod values;
+
+use mail::Address;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use document::{manual, sample};
+pub use keys::{Fallback, KEYS, Key, Kind, Section};
+
+/// Everything that the settings file decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The host's own name; `None`: ask the system.
+    pub hostname: Option<String>,
+    /// The domain that completes bare addresses; `None`: the host's own name.
+    pub domain: Option<String>,
+    /// Where mail for `root` goes; `None`: to `root` at [`Settings::domain`].
+    pub root: Option<Address>,
+    /// The account that relayd runs as.
+    pub user: Option<String>,
+    /// The largest message taken in, in bytes.
+    pub message_size_limit: u64,
+    /// How long an undeliverable message is kept before it is returned.
+    pub queue_lifetime: Duration,
+    /// What becomes of a message that the gateway refuses for good.
+    pub soft_bounce: SoftBounce,
+    /// Who may list the queue.
+    pub mailq_users: Users,
+    /// Who may flush the queue.
+    pub flush_users: Users,
+    /// `[paths]`.
+    pub paths: Paths,
+    /// The `[gateway NAME]` sections, in the order of the file. For now there is exactly one.
+    pub gateways: Vec<Gateway>,
+    /// `[listen]`.
+    pub listen: Listen,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// `soft_bounce`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SoftBounce {
+    /// Mail is returned where the refusal is clearly about the recipient or the message; any other
+    /// refusal keeps it.
+    #[default]
+    Smart,
+    /// Nothing is returned before [`Settings::queue_lifetime`] has passed.
+    Yes,
+    /// Every 5xx answer to MAIL, RCPT or the content returns the mail.
+    No,
+}
+
+/// Who may do something with the queue. Root and the account of relayd always may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Everybody on the host.
+    Any,
+    /// These login names.
+    List(Vec<String>),
+}
+
+impl Users {
+    /// Whether a caller may: by login name, where the system knows one for its uid.
+    #[must_use]
+    pub fn allows(&self, login: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(names) => login.is_some_and(|login| names.iter().any(|name| name == login)),
+        }
+    }
+}
+
+/// `[paths]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The folder of the queue.
+    pub spool: PathBuf,
+    /// The folder of the sockets.
+    pub run: PathBuf,
+}
+
+/// `[gateway NAME]`: where mail is relayed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name in the section's heading.
+    pub name: String,
+    /// By SMTP, or into a folder instead.
+    pub deliver: Deliver,
+    /// Host name or address. With `deliver = capture:` and no host, the gateway's name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the session is encrypted.
+    pub tls: Tls,
+    /// The name that the certificate must carry.
+    pub tls_name: String,
+    /// A PEM file of the only authorities trusted; `None`: those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The user name to authenticate with.
+    pub user: Option<String>,
+    /// Where the password comes from; present exactly if `user` is.
+    pub password: Option<PasswordSource>,
+    /// How many sessions may be open at once, at least 1.
+    pub max_connections: u32,
+}
+
+/// `deliver` of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deliver {
+    /// Relay by SMTP.
+    Smtp,
+    /// Put each message into this Maildir and send nothing.
+    Capture(PathBuf),
+}
+
+/// `tls` of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// STARTTLS is required (RFC 3207).
+    StartTls,
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+    /// No encryption.
+    None,
+}
+
+/// Where a gateway's password comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The first line of a file.
+    File(PathBuf),
+    /// The first line that a command prints.
+    Command(String),
+    /// A credential that systemd passes to the service, by name.
+    Credential(String),
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where programs of this host may hand in mail by SMTP. Loopback addresses only.
+    pub smtp: Vec<SocketAddr>,
+    /// Where other hosts may hand in mail, over TLS and after authentication.
+    pub submission: Vec<SocketAddr>,
+    /// The certificate chain for `submission`, PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Who may authenticate at `submission`.
+    pub users_file: Option<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// What stands before the slash in the program name of each line.
+    pub name: String,
+    /// Where lines go.
+    pub to: LogTarget,
+}
+
+/// `to` of `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The system's logger, facility mail.
+    Syslog,
+    /// Standard error.
+    Stderr,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// One thing wrong with a settings file. Passwords never appear in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1; 0 where something is missing from the whole file.
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    /// `file:line: message. remedy.`, or without `line:` where there is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}. {}.", self.file, self.message, self.remedy),
+            line => write!(
+                f,
+                "{}:{line}: {}. {}.",
+                self.file, self.message, self.remedy
+            ),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the text of a settings file. `file_name` is only named in problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of the lines; at most 100 problems.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, Vec<Problem>> {
+        read::read(text, file_name)
+    }
+
+    /// Makes relative paths relative to `base`, the folder of the settings file.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        let listen = &mut self.listen;
+        let optional = [
+            &mut listen.tls_cert,
+            &mut listen.tls_key,
+            &mut listen.users_file,
+        ];
+        let mut paths = vec![&mut self.paths.spool, &mut self.paths.run];
+        paths.extend(optional.into_iter().flatten());
+        if let LogTarget::File(path) = &mut self.log.to {
+            paths.push(path);
+        }
+        for gateway in &mut self.gateways {
+            paths.extend(&mut gateway.ca_file);
+            if let Deliver::Capture(path) = &mut gateway.deliver {
+                paths.push(path);
+            }
+            if let Some(PasswordSource::File(path)) = &mut gateway.password {
+                paths.push(path);
+            }
+        }
+        for path in paths {
+            // `join` leaves an absolute path as it is.
+            *path = base.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

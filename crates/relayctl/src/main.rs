@@ -1,0 +1,84 @@
+//! `relayctl`: the admin's tool. It asks the running relayd over its control socket.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Command;
+use host::control::{self, ControlError};
+use policy::control::{Request, StatusLine};
+use policy::settings::Paths;
+use policy::sysexits::ExitStatus;
+
+fn main() -> ExitCode {
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Ok };
+            return ExitCode::from(status.code());
+        }
+    };
+    let paths = match paths() {
+        Ok(paths) => paths,
+        Err(problem) => return fail(ExitStatus::Config, &problem),
+    };
+    let done = match matches.subcommand_name() {
+        Some("reload") => control::command(&paths.run, &Request::Reload),
+        Some("flush") => control::command(&paths.run, &Request::Flush),
+        _ => status(&paths),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(ExitStatus::Unavailable, &error.to_string()),
+    }
+}
+
+fn command_line() -> Command {
+    Command::new("relayctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Asks the running relayd")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("reload")
+                .about("Read the settings again; those in force stay if the new ones are wrong"),
+        )
+        .subcommand(Command::new("flush").about("Try everything that waits now"))
+        .subcommand(Command::new("status").about("Show the gateway and the queue"))
+}
+
+/// Where relayd is, by its settings; where there are none, the compiled-in folders.
+fn paths() -> Result<Paths, String> {
+    match host::config::load(&host::config::file()) {
+        Ok(settings) => Ok(settings.paths),
+        Err(error) if error.is_missing() && host::config::named_file().is_none() => {
+            Ok(host::config::default_paths())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn status(paths: &Paths) -> Result<(), ControlError> {
+    let mut lines = control::query(&paths.run, &Request::Status)?;
+    let mut out = io::stdout().lock();
+    while let Some(line) = lines.next_line()? {
+        // A line that is not understood is from a newer relayd; it can be read all the same.
+        let text = match StatusLine::parse(&line) {
+            Ok(StatusLine { name, value }) => format!("{name:>14}  {value}"),
+            Err(_) => line,
+        };
+        // A reader that went away has seen enough.
+        if writeln!(out, "{text}").is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn fail(status: ExitStatus, problem: &str) -> ExitCode {
+    for line in problem.lines() {
+        let _ = writeln!(io::stderr(), "relayctl: fatal: {line}");
+    }
+    ExitCode::from(status.code())
+}

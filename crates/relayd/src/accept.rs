@@ -1,0 +1,344 @@
+//! Takes one message in: makes its envelope and header block ready, and its entry durable. Every
+//! door and the intake go through here, so every message is treated alike.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use mail::completion::{self, Completion};
+use mail::header::{Head, HeaderBlock, HeaderTooLong, Splitter};
+use mail::{Address, Envelope, Origin, QueueId, Recipient, Submitter, Timestamp};
+use policy::log::{Client, Line, Login};
+use spool::{Draft, Meta, Source, SpoolError};
+
+use crate::relay::Relay;
+use crate::running::Running;
+
+/// Content that is gathered before it goes to the disk. Most messages are smaller, and are created,
+/// written and made durable in one go.
+const GATHERED: usize = 256 * 1024;
+/// More Received fields than any path has; a message that has them goes round in circles
+/// (Postfix's `hopcount_limit`).
+const MOST_HOPS: usize = 50;
+
+/// Why a message was not taken in.
+#[derive(Debug)]
+pub(crate) enum AcceptError {
+    /// The spool could not take it.
+    Spool(SpoolError),
+    /// The header block is too long.
+    Header(HeaderTooLong),
+    /// It has been through here too often.
+    Loop,
+    /// relayd is at fault.
+    Internal(String),
+}
+
+impl From<SpoolError> for AcceptError {
+    fn from(error: SpoolError) -> Self {
+        Self::Spool(error)
+    }
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spool(error) => error.fmt(f),
+            Self::Header(error) => error.fmt(f),
+            Self::Loop => write!(f, "it has {MOST_HOPS} Received fields: a mail loop"),
+            Self::Internal(problem) => f.write_str(problem),
+        }
+    }
+}
+
+/// What is known of a message before its content.
+pub(crate) struct Submission {
+    pub(crate) envelope: Envelope,
+    pub(crate) submitter: Submitter,
+    /// How it came in, for its Received field: the name given in EHLO and the protocol, such as
+    /// `ESMTP`; `None` for what `sendmail` hands over.
+    pub(crate) session: Option<(String, &'static str)>,
+    /// The file in `maildrop` that it is made from.
+    pub(crate) source: Option<Source>,
+}
+
+/// Completes the addresses of an envelope: bare ones get the domain, mail for a bare `root` goes
+/// where the settings say, and no recipient is left twice.
+pub(crate) fn complete_envelope(envelope: &mut Envelope, running: &Running) {
+    if let Some(sender) = &mut envelope.sender {
+        *sender = sender.qualified(&running.domain);
+    }
+    let mut kept: Vec<Recipient> = Vec::with_capacity(envelope.recipients.len());
+    for mut recipient in envelope.recipients.drain(..) {
+        let complete = complete_recipient(&recipient.address, running);
+        if complete != recipient.address {
+            recipient.original = Some(recipient.address.to_string());
+            recipient.address = complete;
+        }
+        if !kept
+            .iter()
+            .any(|other| other.address.same_mailbox(&recipient.address))
+        {
+            kept.push(recipient);
+        }
+    }
+    envelope.recipients = kept;
+}
+
+fn complete_recipient(address: &Address, running: &Running) -> Address {
+    match &running.settings.root {
+        Some(root)
+            if address.domain().is_none() && address.local().eq_ignore_ascii_case("root") =>
+        {
+            root.qualified(&running.domain)
+        }
+        _ => address.qualified(&running.domain),
+    }
+}
+
+/// A message whose content is coming in. Dropping it leaves nothing behind.
+pub(crate) struct Reception {
+    /// Present until the header block is complete.
+    splitter: Option<Splitter>,
+    writer: Writer,
+}
+
+impl Reception {
+    pub(crate) fn new(relay: &Arc<Relay>, submission: Submission) -> Self {
+        Self {
+            splitter: Some(Splitter::new()),
+            writer: Writer::new(relay, submission),
+        }
+    }
+
+    /// Takes the next bytes of the content, which is in CRLF form.
+    ///
+    /// # Errors
+    /// The message cannot be taken in.
+    pub(crate) async fn content(mut self, bytes: &[u8]) -> Result<Self, AcceptError> {
+        let mut bytes = bytes;
+        if let Some(splitter) = &mut self.splitter {
+            let Some(used) = splitter.feed(bytes).map_err(AcceptError::Header)? else {
+                return Ok(self);
+            };
+            bytes = &bytes[used..];
+            self.end_header()?;
+        }
+        self.writer.pending.extend_from_slice(bytes);
+        if self.writer.pending.len() < GATHERED {
+            return Ok(self);
+        }
+        let Self {
+            splitter,
+            mut writer,
+        } = self;
+        let writer = on_disk(move || writer.write_out().map(|()| writer)).await?;
+        Ok(Self { splitter, writer })
+    }
+
+    /// Ends the message: when this returns, it is on stable storage (I1). It is the caller's to make
+    /// it known with [`Relay::queued`].
+    ///
+    /// # Errors
+    /// It was not taken in.
+    pub(crate) async fn finish(mut self) -> Result<Meta, AcceptError> {
+        self.end_header()?;
+        let writer = self.writer;
+        on_disk(move || writer.commit()).await
+    }
+
+    fn end_header(&mut self) -> Result<(), AcceptError> {
+        let Some(splitter) = self.splitter.take() else {
+            return Ok(());
+        };
+        let Head { block, body } = splitter.finish();
+        let hops = HeaderBlock::new(&block)
+            .fields()
+            .filter(|field| field.is("Received"))
+            .count();
+        if hops >= MOST_HOPS {
+            return Err(AcceptError::Loop);
+        }
+        self.writer.block = block;
+        self.writer.pending = body;
+        Ok(())
+    }
+}
+
+/// Runs disk work where it may block.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AcceptError> + Send + 'static,
+) -> Result<T, AcceptError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(AcceptError::Internal(error.to_string())))
+}
+
+/// The part that writes the entry; it blocks on the disk.
+struct Writer {
+    relay: Arc<Relay>,
+    running: Arc<Running>,
+    submission: Submission,
+    arrival: Timestamp,
+    /// The header block as it was handed in.
+    block: Vec<u8>,
+    /// Body bytes that are not on disk yet.
+    pending: Vec<u8>,
+    draft: Option<Draft>,
+}
+
+impl Writer {
+    fn new(relay: &Arc<Relay>, submission: Submission) -> Self {
+        Self {
+            relay: Arc::clone(relay),
+            running: relay.running(),
+            submission,
+            arrival: host::clock::wall(),
+            block: Vec::new(),
+            pending: Vec::new(),
+            draft: None,
+        }
+    }
+
+    fn write_out(&mut self) -> Result<(), AcceptError> {
+        let mut draft = match self.draft.take() {
+            Some(draft) => draft,
+            None => self.open()?,
+        };
+        draft.write(&self.pending)?;
+        self.pending.clear();
+        self.draft = Some(draft);
+        Ok(())
+    }
+
+    fn commit(mut self) -> Result<Meta, AcceptError> {
+        self.write_out()?;
+        let Some(draft) = self.draft.take() else {
+            return Err(AcceptError::Internal("an entry without a draft".to_owned()));
+        };
+        let meta = draft.commit()?;
+        // From here on the mail is safe.
+        self.log(&meta);
+        Ok(meta)
+    }
+
+    /// Begins the entry and writes its header block.
+    fn open(&mut self) -> Result<Draft, AcceptError> {
+        let script = HeaderBlock::new(&self.block)
+            .get("X-PHP-Originating-Script")
+            .map(|field| field.text());
+        let origin = Origin {
+            submitter: self.submission.submitter.clone(),
+            script,
+        };
+        let (spool, envelope) = (&self.relay.spool, &self.submission.envelope);
+        let mut draft = match self.submission.source.clone() {
+            Some(source) => spool.create_from(source, envelope, &origin, self.arrival)?,
+            None => spool.create(envelope, &origin, self.arrival)?,
+        };
+        self.block = self.completed(draft.id());
+        draft.write(&self.block)?;
+        draft.write(b"\r\n")?;
+        Ok(draft)
+    }
+
+    fn completed(&self, id: QueueId) -> Vec<u8> {
+        let date = mail::date::rfc5322(self.arrival, host::clock::utc_offset_minutes(self.arrival));
+        let received = self.received(id, &date);
+        completion::complete(
+            &self.block,
+            &Completion {
+                domain: &self.running.domain,
+                hostname: &self.running.hostname,
+                queue_id: id,
+                arrival: self.arrival,
+                date: &date,
+                sender: self.submission.envelope.sender.as_ref(),
+                full_name: None,
+                received: &received,
+                add_missing: true,
+            },
+        )
+    }
+
+    /// The trace field (RFC 5321 section 4.4), worded as Postfix words it.
+    fn received(&self, id: QueueId, date: &str) -> String {
+        let host = &self.running.hostname;
+        match (&self.submission.submitter, &self.submission.session) {
+            (Submitter::Client { address, .. }, Some((hello, protocol))) => {
+                let literal = if address.contains(':') {
+                    format!("IPv6:{address}")
+                } else {
+                    address.clone()
+                };
+                format!(
+                    "Received: from {hello} (unknown [{literal}])\r\n\tby {host} (relayd) with {protocol} id {id};\r\n\t{date}"
+                )
+            }
+            (Submitter::Local { uid, .. }, _) => {
+                format!("Received: by {host} (relayd, from userid {uid})\r\n\tid {id}; {date}")
+            }
+            (Submitter::Client { .. }, None) => {
+                format!("Received: by {host} (relayd)\r\n\tid {id}; {date}")
+            }
+        }
+    }
+
+    /// The first lines of the message's story.
+    fn log(&self, meta: &Meta) {
+        let log = &self.relay.log;
+        let sender = meta.envelope.sender.as_ref();
+        log.write(&origin_line(meta));
+        let message_id = HeaderBlock::new(&self.block)
+            .get("Message-Id")
+            .map(|field| field.text())
+            .unwrap_or_default();
+        let message_id = message_id
+            .trim()
+            .trim_start_matches('<')
+            .trim_end_matches('>');
+        log.write(&Line::MessageId {
+            id: meta.id,
+            message_id: message_id.as_bytes(),
+            resent: false,
+        });
+        let recipients = meta.recipients.len();
+        log.write(&Line::Active {
+            id: meta.id,
+            sender,
+            size: meta.size,
+            recipients,
+        });
+    }
+}
+
+/// Who handed the message in, as Postfix's pickup or smtpd logs it.
+fn origin_line(meta: &Meta) -> Line<'_> {
+    match &meta.origin.submitter {
+        Submitter::Local { uid, .. } => Line::Pickup {
+            id: meta.id,
+            uid: *uid,
+            sender: meta.envelope.sender.as_ref(),
+        },
+        Submitter::Client { address, user } => Line::Accepted {
+            id: meta.id,
+            client: Client {
+                name: if is_loopback(address) {
+                    "localhost"
+                } else {
+                    "unknown"
+                },
+                address: address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            },
+            login: user.as_deref().map(|user| Login {
+                mechanism: "PLAIN",
+                user,
+            }),
+        },
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    address
+        .parse()
+        .is_ok_and(|address: IpAddr| address.is_loopback())
+}

@@ -1,0 +1,203 @@
+//! One attempt at one message: the entry claimed, its mark, its content in blocks. Everything that
+//! blocks on the disk is done off the asynchronous threads.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::{QueueId, Recipient};
+use policy::schedule::AttemptOutcome;
+use smtp::client::Transaction;
+use spool::{AttemptMark, Claim, Content, ErrorKind, Meta, SpoolError};
+use tokio::task::JoinHandle;
+
+use crate::relay::Relay;
+
+/// Content up to this size is read in one go when the entry is claimed.
+const READ_AT_ONCE: u64 = 256 * 1024;
+
+/// A message that is being tried.
+pub(crate) struct Attempt {
+    pub(crate) meta: Meta,
+    /// The places, in the envelope, of the recipients that are tried.
+    pub(crate) places: Vec<u32>,
+    /// When it began, by the monotonic clock.
+    pub(crate) begun: Duration,
+    claim: Holder,
+    body: Body,
+}
+
+/// Who has the claim at present.
+enum Holder {
+    Here(Box<Claim>),
+    /// The mark is being written.
+    Marking(JoinHandle<(Claim, Result<(), SpoolError>)>),
+    /// A task that had it died; the claim went with it.
+    Nobody,
+}
+
+/// Content that is still to be sent.
+enum Body {
+    Whole(Vec<u8>),
+    Streamed(Content),
+    Done,
+}
+
+impl Attempt {
+    /// Claims the entry and opens its content. Otherwise gives what that means for the message.
+    pub(crate) async fn begin(relay: &Arc<Relay>, id: QueueId) -> Result<Self, AttemptOutcome> {
+        let begun = host::clock::monotonic();
+        let spool = relay.spool.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&spool, id)).await;
+        match opened {
+            Ok(Ok((claim, body))) => {
+                let meta = claim.meta().clone();
+                let places = meta.pending().collect();
+                Ok(Self {
+                    meta,
+                    places,
+                    begun,
+                    claim: Holder::Here(Box::new(claim)),
+                    body,
+                })
+            }
+            Ok(Err(error)) => Err(unopened(relay, id, &error)),
+            Err(error) => {
+                relay.log.warn(&format!("{id}: {error}"));
+                Err(AttemptOutcome::NotStarted)
+            }
+        }
+    }
+
+    /// The recipients that are tried, in the order of [`Attempt::places`].
+    pub(crate) fn recipients(&self) -> impl Iterator<Item = &Recipient> {
+        self.places
+            .iter()
+            .filter_map(|place| self.meta.envelope.recipients.get(*place as usize))
+    }
+
+    pub(crate) fn transaction(&self) -> Transaction {
+        let recipients = self.recipients().cloned().collect();
+        Transaction::new(&self.meta.envelope, recipients, Some(self.meta.size))
+    }
+
+    /// Begins to write the attempt's mark.
+    pub(crate) fn start_marking(&mut self, gateway: &str) {
+        let mark = AttemptMark {
+            gateway: gateway.to_owned(),
+            at: host::clock::wall(),
+            recipients: self.places.clone(),
+        };
+        if let Holder::Here(mut claim) = std::mem::replace(&mut self.claim, Holder::Nobody) {
+            self.claim = Holder::Marking(tokio::task::spawn_blocking(move || {
+                let marked = claim.mark_attempt(&mark);
+                (*claim, marked)
+            }));
+        }
+    }
+
+    /// Whether the mark is durable; waits until that is known. If it is not, nothing may be sent
+    /// (I4).
+    pub(crate) async fn marked(&mut self, relay: &Relay) -> bool {
+        let marking = match std::mem::replace(&mut self.claim, Holder::Nobody) {
+            Holder::Marking(marking) => marking,
+            other => {
+                self.claim = other;
+                return true;
+            }
+        };
+        match marking.await {
+            Ok((claim, marked)) => {
+                self.claim = Holder::Here(Box::new(claim));
+                if let Err(error) = &marked {
+                    relay.log.warn(&format!(
+                        "{}: not sent, since the attempt cannot be marked: {error}",
+                        self.meta.id
+                    ));
+                }
+                marked.is_ok()
+            }
+            Err(error) => {
+                relay
+                    .log
+                    .warn(&format!("{}: not sent: {error}", self.meta.id));
+                false
+            }
+        }
+    }
+
+    /// The claim, once no mark is being written.
+    pub(crate) async fn into_claim(mut self, relay: &Relay) -> Option<Claim> {
+        self.marked(relay).await;
+        match self.claim {
+            Holder::Here(claim) => Some(*claim),
+            Holder::Marking(_) | Holder::Nobody => None,
+        }
+    }
+
+    /// All of the content, as something to be read where blocking is allowed; `None` if it was taken
+    /// before.
+    pub(crate) fn take_content(&mut self) -> Option<Box<dyn Read + Send>> {
+        match std::mem::replace(&mut self.body, Body::Done) {
+            Body::Whole(bytes) => Some(Box::new(io::Cursor::new(bytes))),
+            Body::Streamed(content) => Some(Box::new(content)),
+            Body::Done => None,
+        }
+    }
+
+    /// The next piece of the content, at least one byte until the end and nothing there.
+    ///
+    /// # Errors
+    /// The content cannot be read, or is not what was written.
+    pub(crate) async fn next_block(&mut self, most: usize) -> Result<Vec<u8>, String> {
+        match std::mem::replace(&mut self.body, Body::Done) {
+            Body::Done => Ok(Vec::new()),
+            Body::Whole(bytes) => Ok(bytes),
+            Body::Streamed(mut content) => {
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut block = Vec::with_capacity(most);
+                    let count = (&mut content).take(most as u64).read_to_end(&mut block);
+                    count.map(|_| (content, block))
+                });
+                let (content, block) = read
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .map_err(|error| error.to_string())?;
+                if !block.is_empty() {
+                    self.body = Body::Streamed(content);
+                }
+                Ok(block)
+            }
+        }
+    }
+}
+
+fn open(spool: &spool::Spool, id: QueueId) -> Result<(Claim, Body), SpoolError> {
+    let claim = spool.claim(id)?;
+    let mut content = claim.content()?;
+    if content.len() > READ_AT_ONCE {
+        return Ok((claim, Body::Streamed(content)));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(content.len()).unwrap_or_default());
+    content
+        .read_to_end(&mut bytes)
+        .map_err(|error| SpoolError {
+            op: "read",
+            path: id.to_string().into(),
+            kind: ErrorKind::Io(error),
+        })?;
+    Ok((claim, Body::Whole(bytes)))
+}
+
+/// What an entry that cannot be opened means for its message.
+fn unopened(relay: &Relay, id: QueueId, error: &SpoolError) -> AttemptOutcome {
+    relay.log.warn(&format!("{id}: {error}"));
+    match error.kind {
+        // Set aside, or taken away by an admin: there is nothing left to try.
+        ErrorKind::Damaged(_) | ErrorKind::NoSuchEntry => {
+            relay.index.remove(id);
+            AttemptOutcome::Finished
+        }
+        _ => AttemptOutcome::NotStarted,
+    }
+}

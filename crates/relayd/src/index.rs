@@ -1,0 +1,150 @@
+//! What is queued, in memory: what listings show and what attempts start from. The disk stays the
+//! truth; this is rebuilt from it at every start.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mail::{Address, QueueId};
+use policy::listing::{QueueName, QueueRecord, QueuedRecipient};
+use spool::{Meta, Queue};
+
+/// How many entries a listing takes before it lets others at the index.
+const PAGE: usize = 1000;
+
+/// One queued message.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) meta: Meta,
+    /// A transaction with it is under way.
+    pub(crate) active: bool,
+}
+
+/// All queued messages by id.
+#[derive(Default)]
+pub(crate) struct Index(Mutex<BTreeMap<QueueId, Item>>);
+
+impl Index {
+    pub(crate) fn insert(&self, meta: Meta) {
+        self.lock().insert(
+            meta.id,
+            Item {
+                meta,
+                active: false,
+            },
+        );
+    }
+
+    pub(crate) fn remove(&self, id: QueueId) {
+        self.lock().remove(&id);
+    }
+
+    pub(crate) fn get(&self, id: QueueId) -> Option<Item> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Changes one entry in place; nothing happens if it has left.
+    pub(crate) fn update(&self, id: QueueId, change: impl FnOnce(&mut Item)) {
+        if let Some(item) = self.lock().get_mut(&id) {
+            change(item);
+        }
+    }
+
+    /// Ids of the entries that fit.
+    pub(crate) fn ids_where(&self, fits: impl Fn(&Item) -> bool) -> Vec<QueueId> {
+        self.lock()
+            .iter()
+            .filter(|(_, item)| fits(item))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// A page of records for a listing: those after `after` that belong to `queue`, and where the
+    /// next page begins; `None` there at the end. `waiting_for` is why the gateway takes no mail at
+    /// present: it is the reason of every recipient without one of its own.
+    pub(crate) fn page(
+        &self,
+        after: Option<QueueId>,
+        queue: QueueName,
+        waiting_for: Option<&str>,
+    ) -> (Option<QueueId>, Vec<QueueRecord>) {
+        let entries = self.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut last, mut records) = (None, Vec::new());
+        for (seen, (id, item)) in entries.range((start, Bound::Unbounded)).enumerate() {
+            if seen == PAGE {
+                return (last, records);
+            }
+            last = Some(*id);
+            if item.queue() == queue {
+                records.push(item.record(waiting_for));
+            }
+        }
+        (None, records)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueId, Item>> {
+        // A panic elsewhere leaves whole entries behind: every change is one assignment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Item {
+    /// The queue that it is listed in.
+    fn queue(&self) -> QueueName {
+        match self.meta.queue {
+            _ if self.active => QueueName::Active,
+            Queue::Deferred => QueueName::Deferred,
+            Queue::Hold => QueueName::Hold,
+            Queue::Incoming | Queue::Corrupt | Queue::Maildrop => QueueName::Incoming,
+        }
+    }
+
+    /// How it is listed: recipients that are done are left out, as in Postfix.
+    fn record(&self, waiting_for: Option<&str>) -> QueueRecord {
+        let meta = &self.meta;
+        let waiting_for = waiting_for.filter(|_| !self.active && meta.queue != Queue::Hold);
+        let states = meta.envelope.recipients.iter().zip(&meta.recipients);
+        let recipients = states
+            .filter(|(_, state)| state.done.is_none())
+            .map(|(recipient, state)| {
+                let own = state.last.as_ref().map(|outcome| outcome.text.as_str());
+                QueuedRecipient {
+                    address: recipient.address.to_string(),
+                    reason: own.or(waiting_for).map(str::to_owned),
+                }
+            })
+            .collect();
+        QueueRecord {
+            queue_name: self.queue(),
+            id: meta.id.to_string(),
+            forced_expire: false,
+            arrival: meta.arrival,
+            size: meta.size,
+            sender: meta.envelope.sender.as_ref().map(Address::to_string),
+            recipients,
+        }
+    }
+
+    /// Whether a recipient that is not done is at `site`, a domain (`postqueue -s`).
+    pub(crate) fn is_for_site(&self, site: &str) -> bool {
+        let states = self
+            .meta
+            .envelope
+            .recipients
+            .iter()
+            .zip(&self.meta.recipients);
+        states
+            .filter(|(_, state)| state.done.is_none())
+            .any(|(recipient, _)| {
+                recipient
+                    .address
+                    .domain()
+                    .is_some_and(|domain| domain.eq_ignore_ascii_case(site))
+            })
+    }
+}

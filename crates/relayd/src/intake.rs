@@ -1,0 +1,157 @@
+//! Takes in what `sendmail` left in `maildrop` while relayd was down.
+//!
+//! Each file is copied into an entry of our own through the same steps as any other message, then
+//! removed. Entries remember which file they were made from, so a crash between the two repeats
+//! nothing.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::identity;
+use mail::Submitter;
+use policy::log::Line;
+use spool::{Dropped, IntakeLimits, Meta, Source, Submission as DropFile};
+
+use crate::accept::{self, AcceptError, Reception, Submission};
+use crate::relay::Relay;
+
+/// Files taken in one go.
+const BATCH: usize = 100;
+/// How often the folder is looked at. `sendmail` uses it only while relayd is down or out of
+/// reach, so nobody waits for this but mail that was already late.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How much content is copied at a time.
+const BLOCK: usize = 64 * 1024;
+
+/// Starts looking at `maildrop`, at once and for as long as relayd runs.
+pub(crate) fn serve(relay: &Arc<Relay>) {
+    let relay = Arc::clone(relay);
+    tokio::spawn(async move {
+        let mut complained = false;
+        while !relay.is_stopping() {
+            match take_batch(&relay).await {
+                Ok(BATCH..) => continue,
+                Ok(_) => complained = false,
+                Err(problem) if !complained => {
+                    relay.log.warn(&format!("maildrop: {problem}"));
+                    complained = true;
+                }
+                Err(_) => {}
+            }
+            let mut stopping = relay.stopping.clone();
+            let _ = tokio::time::timeout(LOOK_EVERY, stopping.wait_for(|stop| *stop)).await;
+        }
+    });
+}
+
+/// Takes what is there, up to a batch; gives how many files that was.
+async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
+    let limits = IntakeLimits {
+        size_max: relay.running().settings.message_size_limit,
+        batch: BATCH,
+    };
+    let spool = relay.spool.clone();
+    let found =
+        tokio::task::spawn_blocking(move || spool::take(&spool, limits, host::clock::wall()));
+    let found = found
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let count = found.len();
+    let mut taken = Vec::new();
+    let mut trouble = None;
+    for one in found {
+        match one {
+            Dropped::Submission(file) => match take_one(relay, file).await {
+                Ok(meta) => taken.extend(meta),
+                Err(problem) => trouble = Some(problem),
+            },
+            Dropped::TakenBefore { .. } => {}
+            Dropped::Rejected { name, why, .. } => {
+                relay.log.write(&Line::Damaged {
+                    name: &name,
+                    queue: "maildrop",
+                    why: &why.to_string(),
+                });
+            }
+        }
+    }
+    if count > 0 {
+        let spool = relay.spool.clone();
+        let synced = tokio::task::spawn_blocking(move || spool.sync_maildrop()).await;
+        synced
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+    }
+    // Only now may they be tried: a file that came back after a crash would be sent a second time.
+    for meta in taken {
+        relay.queued(meta).await;
+    }
+    trouble.map_or(Ok(count), Err)
+}
+
+/// Takes one file in. A file at fault is set aside and gives `None`; an error is about the disk, and
+/// the file stays.
+async fn take_one(relay: &Arc<Relay>, file: DropFile) -> Result<Option<Meta>, String> {
+    let name = file.name();
+    match copy(relay, &file).await {
+        Ok(meta) => {
+            let removed = tokio::task::spawn_blocking(move || file.remove()).await;
+            removed
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            Ok(Some(meta))
+        }
+        Err(AcceptError::Spool(error)) => Err(error.to_string()),
+        Err(AcceptError::Internal(problem)) => Err(problem),
+        Err(fault @ (AcceptError::Header(_) | AcceptError::Loop)) => {
+            let why = fault.to_string();
+            relay.log.write(&Line::Damaged {
+                name: &name.to_string(),
+                queue: "maildrop",
+                why: &why,
+            });
+            let aside = tokio::task::spawn_blocking(move || file.set_aside()).await;
+            aside
+                .map_err(|error| error.to_string())?
+                .map(|_| None)
+                .map_err(|error| error.to_string())
+        }
+    }
+}
+
+async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> {
+    let mut envelope = file.envelope().clone();
+    accept::complete_envelope(&mut envelope, &relay.running());
+    let uid = file.uid();
+    let login = identity::account_of(uid).map(|account| account.login);
+    let submission = Submission {
+        envelope,
+        submitter: Submitter::Local { uid, login },
+        session: None,
+        source: Some(Source::Drop(file.name())),
+    };
+    let mut reception = Reception::new(relay, submission);
+    let mut content = file.content();
+    loop {
+        let (rest, block) = read_block(content).await?;
+        if block.is_empty() {
+            return reception.finish().await;
+        }
+        reception = reception.content(&block).await?;
+        content = rest;
+    }
+}
+
+async fn read_block(mut content: spool::Content) -> Result<(spool::Content, Vec<u8>), AcceptError> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut block = Vec::with_capacity(BLOCK);
+        let count = (&mut content).take(BLOCK as u64).read_to_end(&mut block);
+        count
+            .map(|_| (content, block))
+            .map_err(|error| AcceptError::Internal(error.to_string()))
+    });
+    read.await
+        .unwrap_or_else(|error| Err(AcceptError::Internal(error.to_string())))
+}

@@ -1,0 +1,9 @@
+//! `mailq`: lists the queue. It takes sendmail's options, as it does with every mail system.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shims::program::run("mailq", |_, arguments| {
+        shims::sendmail::run("mailq", arguments)
+    })
+}

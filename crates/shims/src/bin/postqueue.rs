@@ -1,0 +1,7 @@
+//! `postqueue`: lists the queue or has it tried now.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shims::program::run("postqueue", |_, arguments| shims::postqueue::run(arguments))
+}

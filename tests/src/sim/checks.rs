@@ -1,0 +1,205 @@
+//! The invariants about sessions, circuit and turns: the cap, one probe at a time and at its pace,
+//! mail soon after the gateway's return (I6), a fair wait (I7).
+
+use policy::schedule::{Circuit, TroubleKind};
+
+use super::driver::{Relay, Session, Stage};
+use super::plan::{MINUTE, Micros, SECOND};
+use super::world::{Broken, Intervention};
+
+/// What is watched from step to step.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    is_down: bool,
+    /// The latest failure of any session.
+    last_failure: Option<(Micros, TroubleKind)>,
+    /// The failure that decides when the next probe may go.
+    probe_failure: Option<(Micros, TroubleKind)>,
+    /// When the gateway refused the password last, as far as this run of the relay knows.
+    password_refused: Option<Micros>,
+    /// A gateway that came back and has been given nothing yet.
+    pending_return: Option<u64>,
+    returns: u64,
+    /// Messages alone of their submitter, and how many may go before each.
+    turns: Vec<(u64, usize)>,
+}
+
+impl Checks {
+    pub(super) fn crashed(&mut self) {
+        *self = Self {
+            returns: self.returns,
+            ..Self::default()
+        };
+    }
+
+    pub(super) fn went_down(&mut self) -> Result<(), Broken> {
+        self.probe_failure = self.last_failure;
+        self.change_circuit(true)
+    }
+
+    pub(super) fn came_back(&mut self) -> Result<(), Broken> {
+        self.probe_failure = None;
+        self.change_circuit(false)
+    }
+
+    /// A session fails before a transaction.
+    pub(super) const fn session_failed(&mut self, now: Micros, kind: TroubleKind, probe: bool) {
+        self.last_failure = Some((now, kind));
+        if probe && self.is_down {
+            self.probe_failure = self.last_failure;
+        }
+    }
+
+    /// The scheduler opens a session.
+    pub(super) fn opens(&self, now: Micros, most: u32, relay: &Relay) -> Result<(), Broken> {
+        let sessions = relay.sessions.len();
+        if sessions >= most as usize {
+            return Err(format!(
+                "cap: a session is opened while {sessions} of {most} exist"
+            ));
+        }
+        if relay.scheduler.summary().ready == 0 {
+            return Err("sessions: one is opened although nothing waits for it".into());
+        }
+        if relay.scheduler.circuit().is_down() {
+            self.opens_probe(now, relay)?;
+        }
+        Ok(())
+    }
+
+    fn opens_probe(&self, now: Micros, relay: &Relay) -> Result<(), Broken> {
+        let probing = |session: &Session| session.probe && session.stage != Stage::Closing;
+        if relay.sessions.values().any(probing) {
+            return Err("I6: a second probe while one is under way".into());
+        }
+        match self.probe_failure {
+            Some((at, kind)) if now < at + pause(kind) => Err(format!(
+                "I6: a probe {} us after the last one failed by {kind:?}",
+                now - at
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The gateway refuses the password of a session opened at a given time.
+    pub(super) fn password_refused(&mut self, now: Micros, opened: Micros) -> Result<(), Broken> {
+        let last = self.password_refused.replace(now);
+        match last {
+            Some(last) if opened > last && opened - last < pause(TroubleKind::Auth) => {
+                Err(format!(
+                    "I6: a refused password is tried again after {} us",
+                    opened - last
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn waits_were_broken(&mut self, by: Intervention) {
+        let (any, password_too) = match by {
+            Intervention::FlushAll | Intervention::Settings => (true, true),
+            Intervention::FlushByUser | Intervention::FlushOne => (true, false),
+            Intervention::Hold | Intervention::Release | Intervention::Remove => (false, false),
+        };
+        let is_password = self
+            .probe_failure
+            .is_some_and(|(_, kind)| kind == TroubleKind::Auth);
+        if password_too || (any && !is_password) {
+            self.probe_failure = None;
+        }
+        if password_too {
+            self.password_refused = None;
+        }
+        // Mail may have left the line, so that nothing is due.
+        self.pending_return = None;
+        if matches!(
+            by,
+            Intervention::Hold | Intervention::Release | Intervention::Remove
+        ) {
+            self.turns.clear();
+        }
+    }
+
+    /// An attempt begins: on the probe only, if the gateway is down; and somebody's turn is over.
+    pub(super) fn delivers(
+        &mut self,
+        id: u64,
+        session: &Session,
+        relay: &Relay,
+    ) -> Result<(), Broken> {
+        if relay.scheduler.circuit().is_down() && !session.probe {
+            return Err(format!(
+                "I6: message {id} goes to a gateway that is down, and not by the probe"
+            ));
+        }
+        self.turns.retain(|(waiting, _)| *waiting != id);
+        for (waiting, left) in &mut self.turns {
+            *left = left
+                .checked_sub(1)
+                .ok_or_else(|| format!("I7: message {waiting} waits for more than its turn"))?;
+        }
+        Ok(())
+    }
+
+    /// A message, alone of its submitter, stands in line: `others` submitters may go first.
+    pub(super) fn stands_in_line(&mut self, id: u64, others: usize) {
+        self.turns.push((id, others));
+    }
+
+    pub(super) const fn weather_changed(&mut self) {
+        self.pending_return = None;
+    }
+
+    /// The gateway answered a transaction, or mail left the line otherwise.
+    pub(super) const fn something_went(&mut self) {
+        self.pending_return = None;
+    }
+
+    /// The gateway is back. If mail waits for it and the way is free, the first must go in time.
+    pub(super) fn returned(&mut self, relay: &Relay) -> Option<u64> {
+        let unreachable = matches!(
+            relay.scheduler.circuit(),
+            Circuit::Down {
+                kind: TroubleKind::Unreachable,
+                ..
+            }
+        );
+        let free = relay
+            .sessions
+            .values()
+            .all(|session| session.stage == Stage::Connecting);
+        if !unreachable || !free || relay.scheduler.summary().ready == 0 {
+            return None;
+        }
+        self.returns += 1;
+        self.pending_return = Some(self.returns);
+        Some(self.returns)
+    }
+
+    pub(super) fn return_is_due(&self, token: u64) -> Result<(), Broken> {
+        if self.pending_return == Some(token) {
+            return Err("I6: the gateway has been back for 6 s and was given nothing".into());
+        }
+        Ok(())
+    }
+
+    fn change_circuit(&mut self, down: bool) -> Result<(), Broken> {
+        if self.is_down == down {
+            return Err(format!("I6: the circuit is told twice to be down: {down}"));
+        }
+        self.is_down = down;
+        Ok(())
+    }
+}
+
+/// The least pause after a failed probe.
+const fn pause(kind: TroubleKind) -> Micros {
+    match kind {
+        TroubleKind::Unreachable => SECOND,
+        TroubleKind::Refused4xx
+        | TroubleKind::Refused5xx
+        | TroubleKind::Tls
+        | TroubleKind::NoAuth => 5 * SECOND,
+        TroubleKind::Auth => 30 * MINUTE,
+    }
+}

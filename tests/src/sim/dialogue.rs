@@ -1,0 +1,428 @@
+//! The driver's sessions: each step of connecting, of a transaction, and of its end, against the
+//! model gateway.
+
+use policy::schedule::{
+    AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, GatewayTrouble, MessageState, SessionId,
+    TroubleKind,
+};
+
+use super::Mutant;
+use super::disk::{Mask, Record};
+use super::driver::{Stage, Transaction, index, queue_id};
+use super::gateway::{Reach, Reply, Weather};
+use super::plan::{Micros, SECOND};
+use super::world::{Broken, Event, RelayEvent, World};
+
+/// How long a session waits for an answer.
+const ANSWER_TIMEOUT: Micros = 20 * SECOND;
+
+impl World {
+    pub(super) fn relay_event(&mut self, event: RelayEvent) -> Result<(), Broken> {
+        match event {
+            RelayEvent::Committed(id) if self.truth.is_acknowledged(id) => {}
+            RelayEvent::Committed(id) => self.committed(id),
+            RelayEvent::Syn(session, nth) => self.syn(session, nth),
+            RelayEvent::Greeted(session) => return self.greeted(session),
+            RelayEvent::TimedOut(session) => return self.session_breaks(session),
+            RelayEvent::PeerCloses(session) => self.peer_closes(session),
+            RelayEvent::Closed(session) => self.closed(session),
+            RelayEvent::Marked(session, id) => self.marked(session, id),
+            RelayEvent::Enveloped(session, id) => return self.enveloped(session, id),
+            RelayEvent::Sent(session, id) => self.sent(session, id)?,
+            RelayEvent::Replied(session, id, reply) => return self.replied(session, id, reply),
+            RelayEvent::Synced => self.synced(),
+            RelayEvent::NamesSynced => {
+                self.relay_mut().names_planned = false;
+                self.disk.sync_names();
+            }
+        }
+        Ok(())
+    }
+
+    fn syn(&mut self, session: SessionId, nth: u32) {
+        match self.gateway.weather {
+            Weather::Refused => self.session_fails(session, TroubleKind::Unreachable),
+            Weather::Blackhole => self.syn_lost(session, nth),
+            _ => {
+                self.gateway.connect((self.run, session.number()));
+                if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
+                    entry.stage = Stage::Greeting;
+                }
+                self.relay_after(3 * self.round_trip(), RelayEvent::Greeted(session));
+            }
+        }
+    }
+
+    /// The kernel asks again after 1, 2, 4, 8 s; the relay gives up after its own time.
+    fn syn_lost(&mut self, session: SessionId, nth: u32) {
+        let patient = self.mutant == Some(Mutant::PatientConnect);
+        let patience = if patient {
+            60 * SECOND
+        } else {
+            CONNECT_TIMEOUT.as_micros() as Micros
+        };
+        let (sent, next) = ((1 << nth) - 1, (1 << (nth + 1)) - 1);
+        if next * SECOND < patience {
+            self.relay_after((1 << nth) * SECOND, RelayEvent::Syn(session, nth + 1));
+        } else {
+            self.relay_after(patience - sent * SECOND, RelayEvent::TimedOut(session));
+        }
+    }
+
+    fn greeted(&mut self, session: SessionId) -> Result<(), Broken> {
+        match self.gateway.reach(self.connection(session)) {
+            Reach::Silence => {
+                self.relay_after(ANSWER_TIMEOUT, RelayEvent::TimedOut(session));
+                return Ok(());
+            }
+            Reach::Reset => {
+                self.session_fails(session, TroubleKind::Unreachable);
+                return Ok(());
+            }
+            Reach::Arrives => {}
+        }
+        match self.gateway.weather {
+            Weather::Greeting421 => self.session_fails(session, TroubleKind::Refused4xx),
+            Weather::Greeting554 => {
+                self.session_fails(session, TroubleKind::Refused5xx);
+                return self.bounce_as_mutant();
+            }
+            Weather::TooMany(most) if self.gateway.connections() > most => {
+                self.session_fails(session, TroubleKind::Refused4xx);
+            }
+            Weather::BadTls => self.session_fails(session, TroubleKind::Tls),
+            Weather::NoAuth => self.session_fails(session, TroubleKind::NoAuth),
+            Weather::Password => {
+                let opened = self
+                    .relay_mut()
+                    .sessions
+                    .get(&session)
+                    .map_or(0, |entry| entry.opened);
+                self.checks.password_refused(self.now, opened)?;
+                self.session_fails(session, TroubleKind::Auth);
+            }
+            _ => self.session_is_ready(session),
+        }
+        Ok(())
+    }
+
+    fn session_is_ready(&mut self, session: SessionId) {
+        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
+            entry.stage = Stage::Idle;
+        }
+        let now = self.clocks();
+        self.scheduler().session_ready(&now, session);
+    }
+
+    /// The session gives up waiting: in a transaction, or before one.
+    fn session_breaks(&mut self, session: SessionId) -> Result<(), Broken> {
+        let stage = self
+            .relay_mut()
+            .sessions
+            .get(&session)
+            .map(|entry| entry.stage);
+        match stage {
+            Some(Stage::Busy(transaction)) => {
+                self.cancel(session, transaction.id, TroubleKind::Unreachable, false)
+            }
+            Some(_) => {
+                self.session_fails(session, TroubleKind::Unreachable);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn session_fails(&mut self, session: SessionId, kind: TroubleKind) {
+        let Some(entry) = self.forget(session) else {
+            return;
+        };
+        self.checks.session_failed(self.now, kind, entry.probe);
+        let now = self.clocks();
+        self.scheduler()
+            .session_failed(&now, session, GatewayTrouble::new(kind, "simulated"));
+        if self.mutant == Some(Mutant::Hammers) {
+            self.scheduler().settings_changed(&now);
+        }
+    }
+
+    fn peer_closes(&mut self, session: SessionId) {
+        if self
+            .relay_mut()
+            .sessions
+            .get(&session)
+            .is_some_and(|entry| entry.stage == Stage::Idle)
+        {
+            self.closed(session);
+        }
+    }
+
+    fn closed(&mut self, session: SessionId) {
+        if self.forget(session).is_some() {
+            let now = self.clocks();
+            self.scheduler().session_closed(&now, session);
+        }
+    }
+
+    /// The mark of the attempt is durable: from here on a crash leaves the message in doubt.
+    fn marked(&mut self, session: SessionId, id: u64) {
+        let Some(transaction) = self.transaction(session, id) else {
+            return;
+        };
+        if self.disk_full {
+            let end = AttemptEnd {
+                outcome: AttemptOutcome::NotStarted,
+                session_alive: true,
+            };
+            return self.end(session, id, end);
+        }
+        if self.mutant != Some(Mutant::SkipsTheMark) {
+            self.disk
+                .append_durably(id, Record::Attempt(transaction.tried));
+        }
+        self.relay_after(self.round_trip(), RelayEvent::Enveloped(session, id));
+    }
+
+    fn enveloped(&mut self, session: SessionId, id: u64) -> Result<(), Broken> {
+        let Some(mut transaction) = self.transaction(session, id) else {
+            return Ok(());
+        };
+        match self.gateway.reach(self.connection(session)) {
+            Reach::Silence => {
+                self.relay_after(ANSWER_TIMEOUT, RelayEvent::TimedOut(session));
+                return Ok(());
+            }
+            Reach::Reset => return self.cancel(session, id, TroubleKind::Unreachable, false),
+            Reach::Arrives => {}
+        }
+        let count = self.count_transaction(session);
+        match self.gateway.weather {
+            Weather::DropsAtMail => {
+                return self.cancel(session, id, TroubleKind::Unreachable, false);
+            }
+            Weather::Parks => return self.cancel(session, id, TroubleKind::Refused4xx, true),
+            Weather::FewMessages if count > 3 => {
+                return self.cancel(session, id, TroubleKind::Refused4xx, false);
+            }
+            _ if self.plan.messages[index(id)].poison => {
+                return self.cancel(session, id, TroubleKind::Unreachable, false);
+            }
+            _ => {}
+        }
+        (transaction.accepted, transaction.refused) =
+            self.truth.answer_recipients(id, transaction.tried);
+        self.set_transaction(session, transaction);
+        if transaction.accepted == 0 {
+            return self.replied(session, id, Reply::Accepted);
+        }
+        self.relay_after(self.round_trip() / 2, RelayEvent::Sent(session, id));
+        Ok(())
+    }
+
+    fn sent(&mut self, session: SessionId, id: u64) -> Result<(), Broken> {
+        let Some(transaction) = self.transaction(session, id) else {
+            return Ok(());
+        };
+        if self.mutant == Some(Mutant::RecordsBeforeReply) {
+            self.disk
+                .append_durably(id, Record::Done(transaction.accepted));
+            self.truth.recorded_sent(id, transaction.accepted)?;
+        }
+        let Transaction {
+            accepted, flagged, ..
+        } = transaction;
+        let (run, transfer) = (self.run, self.round_trip() / 2);
+        self.after(
+            transfer,
+            Event::Taken {
+                run,
+                session,
+                id,
+                accepted,
+                flagged,
+            },
+        );
+        Ok(())
+    }
+
+    /// At the gateway: the content is there. Whether the relay hears of it is another matter.
+    pub(super) fn taken(
+        &mut self,
+        run: u32,
+        session: SessionId,
+        id: u64,
+        accepted: Mask,
+        flagged: Mask,
+    ) -> Result<(), Broken> {
+        let reach = self.gateway.reach((run, session.number()));
+        let cut = run != self.run || reach != Reach::Arrives;
+        // A relay that died after the last byte was sent is heard all the same.
+        let arrives =
+            reach == Reach::Arrives || (run != self.run && self.gateway.weather == Weather::Up);
+        let drops = self.gateway.weather == Weather::DropsAfterData;
+        let reply = if arrives {
+            self.truth.answer_content(id)
+        } else {
+            Reply::Lost
+        };
+        if matches!(reply, Reply::Accepted) && !(drops && self.random.one_in(2)) {
+            let entry = self.disk.get(id);
+            let done = entry.map_or(0, |entry| entry.durable_state().done);
+            self.truth.taken(id, accepted, flagged, done)?;
+            self.report.deliveries += u64::from(accepted.count_ones());
+            self.report.duplicates += self.truth.take_duplicates();
+        }
+        let delay = if cut && reach == Reach::Silence {
+            ANSWER_TIMEOUT
+        } else {
+            self.round_trip() / 2
+        };
+        let reply = if cut || drops { Reply::Lost } else { reply };
+        self.after(
+            delay,
+            Event::Relay(run, RelayEvent::Replied(session, id, reply)),
+        );
+        Ok(())
+    }
+
+    fn replied(&mut self, session: SessionId, id: u64, reply: Reply) -> Result<(), Broken> {
+        let Some(transaction) = self.transaction(session, id) else {
+            return Ok(());
+        };
+        let Transaction {
+            tried,
+            accepted,
+            refused,
+            ..
+        } = transaction;
+        let deferred = tried & !accepted & !refused;
+        let (sent, failed, later, lost) = match reply {
+            Reply::Accepted => (accepted, refused, deferred, false),
+            Reply::Refused => (0, refused | accepted, deferred, false),
+            Reply::Deferred => (0, refused, deferred | accepted, false),
+            Reply::Lost => (0, refused, deferred, true),
+        };
+        self.truth.recorded_sent(id, sent)?;
+        self.truth.recorded_failed(id, failed)?;
+        self.report.failed += u64::from(failed.count_ones());
+        self.record(id, Record::Done(sent | failed));
+        self.record(id, Record::Deferred(later));
+        let finished = self
+            .disk
+            .get(id)
+            .is_none_or(|entry| entry.state().done == self.truth.all_recipients(id));
+        let outcome = match (lost, finished) {
+            (_, true) => AttemptOutcome::Finished,
+            (true, false) => AttemptOutcome::Uncertain,
+            (false, false) => AttemptOutcome::Deferred,
+        };
+        self.truth.attempt_told(id, self.now, &outcome);
+        self.checks.something_went();
+        if lost {
+            self.checks
+                .session_failed(self.now, TroubleKind::Refused4xx, self.is_probe(session));
+        }
+        self.end(
+            session,
+            id,
+            AttemptEnd {
+                outcome,
+                session_alive: !lost,
+            },
+        );
+        Ok(())
+    }
+
+    /// The attempt ends before content was sent: the gateway's fault.
+    fn cancel(
+        &mut self,
+        session: SessionId,
+        id: u64,
+        kind: TroubleKind,
+        alive: bool,
+    ) -> Result<(), Broken> {
+        if self.mutant != Some(Mutant::SkipsTheMark) {
+            self.record(id, Record::Cancelled);
+        }
+        self.checks
+            .session_failed(self.now, kind, self.is_probe(session));
+        let outcome = AttemptOutcome::GatewayDown(GatewayTrouble::new(kind, "simulated"));
+        self.end(
+            session,
+            id,
+            AttemptEnd {
+                outcome,
+                session_alive: alive,
+            },
+        );
+        let state = self.scheduler().state_of(queue_id(id));
+        self.truth
+            .went_back_in_line(id, !matches!(state, Some(MessageState::Waiting { .. })))
+    }
+
+    fn end(&mut self, session: SessionId, id: u64, end: AttemptEnd) {
+        if end.session_alive {
+            if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
+                entry.stage = Stage::Idle;
+            }
+        } else {
+            self.forget(session);
+        }
+        let now = self.clocks();
+        self.scheduler()
+            .attempt_ended(&now, session, queue_id(id), end);
+    }
+
+    /// The gateway takes a 5xx greeting out on a message. Only a mutant does that.
+    fn bounce_as_mutant(&mut self) -> Result<(), Broken> {
+        if self.mutant != Some(Mutant::BouncesOnGateway5xx) {
+            return Ok(());
+        }
+        let Some(id) = self.disk.scan().map(|(id, _)| id).next() else {
+            return Ok(());
+        };
+        let all = self.truth.all_recipients(id);
+        self.scheduler().remove(queue_id(id));
+        self.record(id, Record::Done(all));
+        self.truth.recorded_failed(id, all)
+    }
+
+    fn transaction(&self, session: SessionId, id: u64) -> Option<Transaction> {
+        match self.relay.as_ref()?.sessions.get(&session)?.stage {
+            Stage::Busy(transaction) if transaction.id == id => Some(transaction),
+            _ => None,
+        }
+    }
+
+    fn set_transaction(&mut self, session: SessionId, transaction: Transaction) {
+        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
+            entry.stage = Stage::Busy(transaction);
+        }
+    }
+
+    fn count_transaction(&mut self, session: SessionId) -> u32 {
+        self.relay_mut()
+            .sessions
+            .get_mut(&session)
+            .map_or(0, |entry| {
+                entry.transactions += 1;
+                entry.transactions
+            })
+    }
+
+    fn round_trip(&self) -> Micros {
+        self.plan.round_trip
+            * if self.gateway.weather == Weather::Slow {
+                50
+            } else {
+                1
+            }
+    }
+
+    fn is_probe(&self, session: SessionId) -> bool {
+        self.relay
+            .as_ref()
+            .and_then(|relay| relay.sessions.get(&session))
+            .is_some_and(|entry| entry.probe)
+    }
+}

@@ -1,0 +1,128 @@
+//! The scenario of one run, drawn from its seed.
+
+use super::random::Random;
+
+/// Microseconds.
+pub(super) type Micros = u64;
+
+pub(super) const MILLI: Micros = 1_000;
+pub(super) const SECOND: Micros = 1_000_000;
+pub(super) const MINUTE: Micros = 60 * SECOND;
+pub(super) const HOUR: Micros = 60 * MINUTE;
+pub(super) const DAY: Micros = 24 * HOUR;
+
+/// What the gateway says to one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Accepted,
+    /// Refused with a 4xx so many times, then accepted.
+    Deferred(u8),
+    /// Refused with a 4xx for ever.
+    DeferredForever,
+    /// Refused with a 5xx.
+    Refused,
+}
+
+/// A message to be.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) submitter: String,
+    pub(super) sender: String,
+    /// Each recipient's fate at RCPT; at most eight.
+    pub(super) recipients: Vec<Fate>,
+    /// The whole message's fate at the end of its data.
+    pub(super) content: Fate,
+    /// The gateway drops the connection whenever it sees this message.
+    pub(super) poison: bool,
+    /// Its submitter has this one message only: how long it waits for its turn is counted.
+    pub(super) lonely: bool,
+}
+
+/// The scenario.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) messages: Vec<Message>,
+    /// The troubled part of the run; after it the gateway is up and nothing fails.
+    pub(super) trouble_until: Micros,
+    pub(super) max_connections: u32,
+    pub(super) queue_lifetime: Micros,
+    pub(super) round_trip: Micros,
+    /// The relay crashes before one event in so many; 0 for never.
+    pub(super) crash_one_in: u64,
+    /// Changes of the gateway's weather.
+    pub(super) weather_changes: u64,
+    /// What admins and users do: flush, hold, release, change settings.
+    pub(super) interventions: u64,
+    pub(super) clock_jumps: u64,
+    /// Times at which the disk is full for a while.
+    pub(super) disk_full: u64,
+}
+
+impl Plan {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let trouble_until = random.pick(&[2 * MINUTE, 20 * MINUTE, 2 * HOUR, 12 * HOUR, 2 * DAY]);
+        let backlog = random.one_in(100);
+        let count = if backlog {
+            random.between(300, 600)
+        } else {
+            random.between(1, 40)
+        };
+        let crash_one_in = random.pick(&[0, 0, 2000, 300, 60]);
+        Self {
+            messages: (0..count).map(|n| message(random, n, backlog)).collect(),
+            trouble_until,
+            max_connections: u32::try_from(random.between(1, 6)).expect("small"),
+            queue_lifetime: random.pick(&[5 * DAY, 5 * DAY, 5 * DAY, DAY, 2 * HOUR, 10 * MINUTE]),
+            round_trip: random.between(MILLI, 80 * MILLI),
+            crash_one_in,
+            weather_changes: random.between(0, 8),
+            interventions: random.between(0, 6),
+            clock_jumps: if random.one_in(3) {
+                random.between(1, 3)
+            } else {
+                0
+            },
+            disk_full: u64::from(random.one_in(6)),
+        }
+    }
+}
+
+fn message(random: &mut Random, n: u64, backlog: bool) -> Message {
+    let lonely = random.one_in(if backlog { 40 } else { 6 });
+    let submitter = if lonely {
+        format!("lonely {n}")
+    } else {
+        format!("uid {}", random.between(0, 3))
+    };
+    let sender = if backlog {
+        "app@x".to_owned()
+    } else {
+        format!("s{}@x", random.between(0, 4))
+    };
+    let recipients = if random.one_in(4) {
+        random.between(2, 8)
+    } else {
+        1
+    };
+    Message {
+        submitter,
+        sender,
+        recipients: (0..recipients).map(|_| fate(random)).collect(),
+        content: if random.one_in(8) {
+            fate(random)
+        } else {
+            Fate::Accepted
+        },
+        poison: random.one_in(200),
+        lonely,
+    }
+}
+
+fn fate(random: &mut Random) -> Fate {
+    match random.between(0, 59) {
+        0..=3 => Fate::Deferred(u8::try_from(random.between(1, 3)).expect("small")),
+        4..=5 => Fate::Refused,
+        6 => Fate::DeferredForever,
+        _ => Fate::Accepted,
+    }
+}

@@ -1,0 +1,98 @@
+//! Ten thousand lives of a relay, each from one seed; every mutant of it must be caught.
+//!
+//! `SEED=123 cargo nextest run -p tests --test simulator --no-capture replay` plays one seed again
+//! and tells its events. `SEEDS=200000` makes the long test longer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use tests::sim::{Mutant, Report, Violation, run};
+
+/// Runs of the long test, unless `SEEDS` says otherwise.
+const SEEDS: u64 = 10_000;
+/// Within so many seeds each mutant must be caught.
+const MUTANT_SEEDS: u64 = 2_000;
+
+#[test]
+fn ten_thousand_seeds_keep_every_invariant() {
+    let seeds = number("SEEDS").unwrap_or(SEEDS);
+    match play_all(seeds, None) {
+        Ok(report) => println!("simulator: {report}"),
+        Err(violation) => panic!("{}", told_again(&violation, None)),
+    }
+}
+
+#[test]
+fn every_mutant_is_caught() {
+    for mutant in Mutant::ALL {
+        let caught =
+            play_all(MUTANT_SEEDS, Some(mutant)).expect_err(&format!("{mutant:?} got away"));
+        println!(
+            "{mutant:?}: seed {} of {MUTANT_SEEDS}: {}",
+            caught.seed, caught.what
+        );
+    }
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    for seed in 0..50 {
+        let twice = [run(seed, None, false), run(seed, None, true)]
+            .map(|played| played.expect("a clean run"));
+        assert_eq!(twice[0], twice[1], "seed {seed}");
+    }
+}
+
+/// Plays the one seed that `SEED` names; 1 if it names none.
+#[test]
+fn replay() {
+    let seed = number("SEED").unwrap_or(1);
+    match run(seed, None, true) {
+        Ok(report) => println!("seed {seed} keeps every invariant: {report}"),
+        Err(violation) => panic!("{violation}"),
+    }
+}
+
+/// Plays seeds 0 to `seeds` on all processors; stops at the first violation it meets.
+fn play_all(seeds: u64, mutant: Option<Mutant>) -> Result<Report, Box<Violation>> {
+    let next = AtomicU64::new(0);
+    let workers = thread::available_parallelism().map_or(2, usize::from);
+    let work = || {
+        let mut sum = Report::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return Ok(sum);
+            }
+            match run(seed, mutant, false) {
+                Ok(report) => sum.add(&report),
+                Err(violation) => {
+                    next.store(seeds, Ordering::Relaxed);
+                    return Err(violation);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut sum = Report::default();
+        for thread in threads {
+            sum.add(&thread.join().expect("a worker that does not panic")?);
+        }
+        Ok(sum)
+    })
+}
+
+/// The same violation with the events that led to it.
+fn told_again(violation: &Violation, mutant: Option<Mutant>) -> String {
+    run(violation.seed, mutant, true)
+        .map_or_else(|traced| traced.to_string(), |_| violation.to_string())
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
+    )
+}
