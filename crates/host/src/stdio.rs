@@ -33,7 +33,7 @@ extern "C" fn note_closed_stdin() {
 
 /// Descriptor 0, read directly: errors are errors, and a descriptor in non-blocking mode is waited
 /// for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stdin(());
 
 impl Stdin {

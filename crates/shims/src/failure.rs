@@ -23,7 +23,7 @@ impl Failure {
     pub fn new(status: ExitStatus, text: impl AsRef<str>) -> Self {
         Self {
             status,
-            text: printable(text.as_ref(), 1_000),
+            text: printable(&in_words(text.as_ref()), 1_000),
             program: None,
         }
     }
@@ -57,6 +57,22 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// `text` without the error numbers that the standard library puts after the system's words, as in
+/// `No such file or directory (os error 2)`; Postfix has the words alone.
+#[must_use]
+pub fn in_words(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        match part[digits..].strip_prefix(')') {
+            Some(rest) if digits > 0 => words.push_str(rest),
+            _ => words.extend([" (os error ", part]),
+        }
+    }
+    words
+}
+
 /// `text` with control characters as `?`, cut after `longest` bytes.
 #[must_use]
 pub fn printable(text: &str, longest: usize) -> String {
@@ -77,5 +93,11 @@ mod tests {
         let failure = Failure::usage("bad\r\n\u{1b}[31mthing");
         assert_eq!(failure.text, "bad???[31mthing");
         assert_eq!(printable("äöü", 3), "ä...");
+    }
+
+    #[test]
+    fn error_numbers_are_left_out() {
+        let failure = Failure::usage("a: gone (os error 2); b: (os error x) (os error 13)");
+        assert_eq!(failure.text, "a: gone; b: (os error x)");
     }
 }

@@ -13,7 +13,7 @@ use policy::control::{Request as Wire, is_queue_name, is_site};
 use policy::listing::{Mailq, QueueRecord, json_line};
 use policy::sysexits::ExitStatus;
 
-use crate::failure::{Failure, printable};
+use crate::failure::{Failure, in_words, printable};
 use crate::installation::Installation;
 
 mod record;
@@ -95,9 +95,9 @@ fn list<F: Fn(mail::Timestamp) -> i32>(
         mailq,
     };
     let shown = match with_relayd(installation, |run| control::query(run, &Wire::List)) {
-        Ok(lines) => listing.from_relayd(lines),
+        Ok(lines) => listing.show_relayds(lines),
         Err(error @ ControlError::Down { .. }) => {
-            listing.from_disk(installation.spool(), &error.to_string())
+            listing.show_disks(installation.spool(), &error.to_string())
         }
         Err(error) => Err(Stop::Failed(unavailable(error.to_string()))),
     };
@@ -140,7 +140,7 @@ struct Listing<W, F> {
 }
 
 impl<W: Write, F: Fn(mail::Timestamp) -> i32> Listing<W, F> {
-    fn from_relayd(&mut self, mut lines: control::Lines) -> Result<(), Stop> {
+    fn show_relayds(&mut self, mut lines: control::Lines) -> Result<(), Stop> {
         let failed = |error: ControlError| Stop::Failed(unavailable(error.to_string()));
         while let Some(line) = lines.next_line().map_err(failed)? {
             // relayd's lines are what -j prints, so a program sees what relayd said.
@@ -157,7 +157,7 @@ impl<W: Write, F: Fn(mail::Timestamp) -> i32> Listing<W, F> {
         Ok(())
     }
 
-    fn from_disk(&mut self, spool: &Path, why: &str) -> Result<(), Stop> {
+    fn show_disks(&mut self, spool: &Path, why: &str) -> Result<(), Stop> {
         if !may_read(spool) {
             let text = format!("Queue report unavailable - mail system is down ({why})");
             return Err(Stop::Failed(unavailable(text)));
@@ -196,6 +196,9 @@ fn may_read(spool: &Path) -> bool {
 }
 
 fn warn(text: &str) {
-    let line = format!("postqueue: warning: {}\n", printable(text, 1_000));
+    let line = format!(
+        "postqueue: warning: {}\n",
+        printable(&in_words(text), 1_000)
+    );
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -123,7 +123,7 @@ impl<D: Disk> Claim<D> {
         self.shorten()?;
         let record = Record::Attempt(mark.clone());
         let (chain, length) = (self.tail.chain, self.unwritten.len());
-        if let Err(error) = self.append(&[record.clone()]) {
+        if let Err(error) = self.append(std::slice::from_ref(&record)) {
             // Not sent, so not to be written later either.
             self.tail.chain = chain;
             self.unwritten.truncate(length);

@@ -13,7 +13,7 @@ use mail::{Envelope, QueueId, Timestamp};
 use nix::errno::Errno;
 
 use crate::content::Content;
-use crate::disk::{Disk, Facts, FileKind, RealDisk};
+use crate::disk::{Disk, Facts, RealDisk};
 use crate::entry::{self, Fault, check_file};
 use crate::error::{Damage, ErrorKind, SpoolError};
 use crate::folders::{Folder, clean, is};
@@ -183,7 +183,13 @@ pub(crate) fn look_at<D: Disk>(
 
 fn check(facts: &Facts, size_max: u64, now: Timestamp) -> Result<(), Refusal> {
     check_file(facts)?;
-    if facts.kind == FileKind::Regular && facts.mode != READY_MODE {
+    match facts.links {
+        0 => return Err(Refusal::Gone),
+        1 => {}
+        // A user could link another's file here.
+        links => return Err(Damage::Links(links).into()),
+    }
+    if facts.mode != READY_MODE {
         let age_s = now.as_secs().saturating_sub(facts.modified_s);
         let never = age_s > UNFINISHED_S;
         return Err(if never { Damage::Unfinished.into() } else { Refusal::NotReady });

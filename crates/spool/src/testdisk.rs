@@ -395,7 +395,7 @@ impl Disk for TestDisk {
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
-        self.call()?;
+        drop(self.call()?);
         Ok(Space { bytes: 1 << 40, files: 1 << 20 })
     }
 

@@ -150,6 +150,12 @@ impl Checks {
         self.pending_return = None;
     }
 
+    /// A message leaves the line without a turn.
+    pub(super) fn given_up(&mut self, id: u64) {
+        self.turns.retain(|(waiting, _)| *waiting != id);
+        self.something_went();
+    }
+
     /// The gateway answered a transaction, or mail left the line otherwise.
     pub(super) const fn something_went(&mut self) {
         self.pending_return = None;

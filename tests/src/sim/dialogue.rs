@@ -201,7 +201,7 @@ impl World {
                 return self.cancel(session, id, TroubleKind::Unreachable, false);
             }
             Weather::Parks => return self.cancel(session, id, TroubleKind::Refused4xx, true),
-            Weather::FewMessages if count > 3 => {
+            _ if count > self.plan.connection_limit => {
                 return self.cancel(session, id, TroubleKind::Refused4xx, false);
             }
             _ if self.plan.messages[index(id)].poison => {

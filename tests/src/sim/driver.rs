@@ -305,7 +305,7 @@ impl World {
         let down = relay.scheduler.circuit().is_down();
         self.truth
             .expires(id, self.now, self.plan.queue_lifetime, down)?;
-        self.checks.something_went();
+        self.checks.given_up(id);
         self.report.expired += 1;
         let left = self.truth.all_recipients(id);
         self.record(id, Record::Done(left));

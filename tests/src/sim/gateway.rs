@@ -32,13 +32,11 @@ pub(super) enum Weather {
     DropsAtMail,
     /// Answers MAIL with a 451 that is about the account.
     Parks,
-    /// Closes each connection with a 421 after a few messages.
-    FewMessages,
 }
 
 impl Weather {
     /// Every kind of trouble, the common ones more than once.
-    const TROUBLES: [Self; 18] = [
+    const TROUBLES: [Self; 17] = [
         Self::Refused,
         Self::Refused,
         Self::Refused,
@@ -56,7 +54,6 @@ impl Weather {
         Self::DropsAfterData,
         Self::DropsAtMail,
         Self::Parks,
-        Self::FewMessages,
     ];
 
     pub(super) fn any_trouble(random: &mut Random) -> Self {

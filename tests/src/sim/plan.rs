@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) max_connections: u32,
     pub(super) queue_lifetime: Micros,
     pub(super) round_trip: Micros,
+    /// Transactions after which the gateway closes a connection with a 421.
+    pub(super) connection_limit: u32,
     /// The relay crashes before one event in so many; 0 for never.
     pub(super) crash_one_in: u64,
     /// Changes of the gateway's weather.
@@ -67,12 +69,14 @@ impl Plan {
         } else {
             random.between(1, 40)
         };
-        let crash_one_in = random.pick(&[0, 0, 2000, 300, 60]);
+        let often: &[u64] = if backlog { &[0, 5000] } else { &[0, 0, 2000, 300, 60] };
+        let crash_one_in = random.pick(often);
         Self {
             messages: (0..count).map(|n| message(random, n, backlog)).collect(),
             trouble_until,
             max_connections: u32::try_from(random.between(1, 6)).expect("small"),
             queue_lifetime: random.pick(&[5 * DAY, 5 * DAY, 5 * DAY, DAY, 2 * HOUR, 10 * MINUTE]),
+            connection_limit: random.pick(&[u32::MAX, u32::MAX, 10, 3, 1]),
             round_trip: random.between(MILLI, 80 * MILLI),
             crash_one_in,
             weather_changes: random.between(0, 8),
@@ -107,22 +111,22 @@ fn message(random: &mut Random, n: u64, backlog: bool) -> Message {
     Message {
         submitter,
         sender,
-        recipients: (0..recipients).map(|_| fate(random)).collect(),
+        recipients: (0..recipients).map(|_| fate(random, backlog)).collect(),
         content: if random.one_in(8) {
-            fate(random)
+            fate(random, backlog)
         } else {
             Fate::Accepted
         },
-        poison: random.one_in(200),
+        poison: !backlog && random.one_in(200),
         lonely,
     }
 }
 
-fn fate(random: &mut Random) -> Fate {
+fn fate(random: &mut Random, backlog: bool) -> Fate {
     match random.between(0, 59) {
         0..=3 => Fate::Deferred(u8::try_from(random.between(1, 3)).expect("small")),
         4..=5 => Fate::Refused,
-        6 => Fate::DeferredForever,
+        6 if !backlog => Fate::DeferredForever,
         _ => Fate::Accepted,
     }
 }

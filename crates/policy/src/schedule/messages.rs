@@ -43,7 +43,7 @@ pub(super) struct Message {
     /// The entry in the expiry calendar.
     pub(super) expiry: Option<u64>,
     pub(super) attempts: u32,
-    /// Deliveries that had succeeded when it last met a broken session.
+    /// Transactions that had been answered when it last met a broken session.
     strike_mark: u32,
     strikes: u8,
     /// To be held as soon as its attempt is over.
@@ -94,10 +94,10 @@ impl Message {
     }
 
     /// Its session broke before the content was taken, and the gateway had never worked through
-    /// that session. `deliveries` counts the successes of all messages.
-    pub(super) fn strike(&mut self, deliveries: u32) -> Strike {
-        let others_passed = self.strike_mark != deliveries;
-        self.strike_mark = deliveries;
+    /// that session. `answered` counts the transactions of all messages that got to their end.
+    pub(super) fn strike(&mut self, answered: u32) -> Strike {
+        let others_passed = self.strike_mark != answered;
+        self.strike_mark = answered;
         self.strikes = self.strikes.saturating_add(1);
         match self.strikes {
             1 => Strike::KeepsPlace,
@@ -107,9 +107,13 @@ impl Message {
         }
     }
 
-    /// Counts an attempt that was about the message. Returns how many there are now.
-    pub(super) fn count_attempt(&mut self) -> u32 {
+    /// The gateway answered about the message: it breaks no sessions.
+    pub(super) const fn clear_strikes(&mut self) {
         self.strikes = 0;
+    }
+
+    /// Counts an attempt that was about the message. Returns how many there are now.
+    pub(super) const fn count_attempt(&mut self) -> u32 {
         self.attempts = self.attempts.saturating_add(1);
         self.attempts
     }

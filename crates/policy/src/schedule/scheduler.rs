@@ -41,8 +41,8 @@ pub struct Scheduler {
     expiries: BTreeSet<(u64, QueueId)>,
     held: usize,
     active: usize,
-    /// Messages finished so far; wraps. Only compared for equality.
-    deliveries: u32,
+    /// Transactions that the gateway answered to the end; wraps. Only compared for equality.
+    answered: u32,
 }
 
 impl Scheduler {
@@ -58,7 +58,7 @@ impl Scheduler {
             expiries: BTreeSet::new(),
             held: 0,
             active: 0,
-            deliveries: 0,
+            answered: 0,
         }
     }
 
@@ -304,10 +304,16 @@ impl Scheduler {
     fn settle(&mut self, now: &Now, session: SessionId, id: QueueId, end: &AttemptEnd) {
         match &end.outcome {
             AttemptOutcome::Finished => {
-                self.deliveries = self.deliveries.wrapping_add(1);
+                self.answered = self.answered.wrapping_add(1);
                 self.remove(id);
             }
-            AttemptOutcome::Deferred => self.defer(now, id, self.limits.deferred),
+            AttemptOutcome::Deferred => {
+                self.answered = self.answered.wrapping_add(1);
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.clear_strikes();
+                }
+                self.defer(now, id, self.limits.deferred);
+            }
             AttemptOutcome::Uncertain => self.defer(now, id, self.limits.uncertain),
             AttemptOutcome::NotStarted => self.wait(now, id, LOCAL_PAUSE),
             AttemptOutcome::GatewayDown(_) => {
@@ -344,7 +350,7 @@ impl Scheduler {
         let strike = if innocent {
             Strike::KeepsPlace
         } else {
-            message.strike(self.deliveries)
+            message.strike(self.answered)
         };
         let rank = match strike {
             Strike::KeepsPlace => message.arrival,

@@ -40,56 +40,57 @@ fn check(arguments: &[&str], expected: Summary<'_>) {
     assert_eq!(found.task, Task::Deliver);
 }
 
-/// Command lines that programs were seen to use, by the name of the program.
-#[test]
-fn the_command_lines_of_real_callers() {
-    let (to, two) = (&["a@x"] as &[&str], &["a@x", "b@x"] as &[&str]);
-    let me = Some("me@x");
+const TO: &[&str] = &["a@x"];
+const TWO: &[&str] = &["a@x", "b@x"];
+const ME: Option<&str> = Some("me@x");
+
+/// Command lines that programs were seen to use, and what they come to.
+const CALLERS: &[(&[&str], Summary<'_>)] = &[
     // PHP mail(), with and without the fifth parameter; wp_mail; python's FAQ.
-    check(&["-t", "-i"], (true, true, None, None, &[]));
-    check(&["-t", "-i", "-fme@x"], (true, true, me, None, &[]));
-    check(
+    (&["-t", "-i"], (true, true, None, None, &[])),
+    (&["-t", "-i", "-fme@x"], (true, true, ME, None, &[])),
+    (
         &["-t", "-i", "-f", "me@x", "-oem"],
-        (true, true, me, None, &[]),
-    );
+        (true, true, ME, None, &[]),
+    ),
     // PHPMailer 6 and 7; PEAR Mail; Symfony; SwiftMailer.
-    check(&["-oi", "-fme@x", "-t"], (true, true, me, None, &[]));
-    check(&["-fme@x", "-i", "-t"], (true, true, me, None, &[]));
-    check(
+    (&["-oi", "-fme@x", "-t"], (true, true, ME, None, &[])),
+    (&["-fme@x", "-i", "-t"], (true, true, ME, None, &[])),
+    (
         &["-i", "-fme@x", "--", "a@x", "b@x"],
-        (false, true, me, None, two),
-    );
-    check(&["-t", "-fme@x"], (true, false, me, None, &[]));
+        (false, true, ME, None, TWO),
+    ),
+    (&["-t", "-fme@x"], (true, false, ME, None, &[])),
     // Ruby mail :exim leaves a dangling "--".
-    check(
+    (
         &["-i", "-t", "-f", "me@x", "--"],
-        (true, true, me, None, &[]),
-    );
+        (true, true, ME, None, &[]),
+    ),
     // nodemailer; git send-email; Gitea; Trac.
-    check(
+    (
         &["-i", "-f", "me@x", "a@x", "b@x"],
-        (false, true, me, None, two),
-    );
-    check(&["-f", "me@x", "-i", "a@x"], (false, true, me, None, to));
+        (false, true, ME, None, TWO),
+    ),
+    (&["-f", "me@x", "-i", "a@x"], (false, true, ME, None, TO)),
     // Email::Sender, maildrop, Sympa, Znuny: the null sender. vacation, RT, MIMEDefang: the same.
-    check(
+    (
         &["-i", "-f", "", "--", "a@x"],
-        (false, true, Some(""), None, to),
-    );
-    check(
+        (false, true, Some(""), None, TO),
+    ),
+    (
         &["-f", "<>", "--", "a@x"],
-        (false, false, Some("<>"), None, to),
-    );
-    check(
+        (false, false, Some("<>"), None, TO),
+    ),
+    (
         &["-f<>", "-odd", "-Ac", "-oi", "--", "a@x"],
-        (false, true, Some("<>"), None, to),
-    );
+        (false, true, Some("<>"), None, TO),
+    ),
     // cron of Debian, cronie, vixie cron, systemd-cron, anacron, atd.
-    check(
+    (
         &["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "a@x"],
-        (false, true, None, Some("CronDaemon"), to),
-    );
-    check(
+        (false, true, None, Some("CronDaemon"), TO),
+    ),
+    (
         &[
             "-FCronDaemon",
             "-i",
@@ -100,65 +101,72 @@ fn the_command_lines_of_real_callers() {
             "-f",
             "me@x",
         ],
-        (true, true, me, Some("CronDaemon"), &[]),
-    );
-    check(
+        (true, true, ME, Some("CronDaemon"), &[]),
+    ),
+    (
         &["-FCronDaemon", "-odi", "-oem", "-or0s", "a@x"],
-        (false, false, None, Some("CronDaemon"), to),
-    );
-    check(
+        (false, false, None, Some("CronDaemon"), TO),
+    ),
+    (
         &["-i", "-B", "8BITMIME", "a@x"],
-        (false, true, None, None, to),
-    );
-    check(
+        (false, true, None, None, TO),
+    ),
+    (
         &["-FAnacron", "-odi", "a@x"],
-        (false, false, None, Some("Anacron"), to),
-    );
+        (false, false, None, Some("Anacron"), TO),
+    ),
     // bsd-mailx, s-nail, mutt, Emacs, mailutils.
-    check(
+    (
         &["-i", "-t", "-f", "me@x", "-m", "-v"],
-        (true, true, me, None, &[]),
-    );
-    check(
+        (true, true, ME, None, &[]),
+    ),
+    (
         &["-i", "-F", "Me X", "-f", "me@x", "--", "a@x"],
-        (false, true, me, Some("Me X"), to),
-    );
-    check(
+        (false, true, ME, Some("Me X"), TO),
+    ),
+    (
         &["-oem", "-oi", "-B8BITMIME", "-f", "me@x", "--", "a@x"],
-        (false, true, me, None, to),
-    );
-    check(
+        (false, true, ME, None, TO),
+    ),
+    (
         &["-oi", "-f", "me@x", "-oA/etc/aliases", "-oep", "-odi", "-t"],
-        (true, true, me, None, &[]),
-    );
+        (true, true, ME, None, &[]),
+    ),
     // RT's manual; MIME::Lite; procmail; arpwatch; mdadm.
-    check(
+    (
         &["-oi", "-t", "-ODeliveryMode=b", "-OErrorMode=m"],
         (true, true, None, None, &[]),
-    );
-    check(
+    ),
+    (
         &["-t", "-oi", "-oem", "-fme@x"],
-        (true, true, me, None, &[]),
-    );
-    check(&["-odi", "a@x"], (false, false, None, None, to));
+        (true, true, ME, None, &[]),
+    ),
+    (&["-odi", "a@x"], (false, false, None, None, TO)),
     // Clusters, and the order of POSIX: what follows an operand is an operand.
-    check(&["-ti"], (true, true, None, None, &[]));
-    check(&["-itfme@x"], (true, true, me, None, &[]));
-    check(&["a@x", "-t"], (false, false, None, None, &["a@x", "-t"]));
-    check(
+    (&["-ti"], (true, true, None, None, &[])),
+    (&["-itfme@x"], (true, true, ME, None, &[])),
+    (&["a@x", "-t"], (false, false, None, None, &["a@x", "-t"])),
+    (
         &["-i", "--", "-bad@x"],
         (false, true, None, None, &["-bad@x"]),
-    );
-    check(&["-"], (false, false, None, None, &["-"]));
-    check(
+    ),
+    (&["-"], (false, false, None, None, &["-"])),
+    (
         &["-F=Name", "-F", "", "a@x"],
-        (false, false, None, Some(""), to),
-    );
-    check(
+        (false, false, None, Some(""), TO),
+    ),
+    (
         &["-f", "-weird@x", "a@x"],
-        (false, false, Some("-weird@x"), None, to),
-    );
-    check(&["-fa@x", "-fme@x", "a@x"], (false, false, me, None, to));
+        (false, false, Some("-weird@x"), None, TO),
+    ),
+    (&["-fa@x", "-fme@x", "a@x"], (false, false, ME, None, TO)),
+];
+
+#[test]
+fn the_command_lines_of_real_callers() {
+    for (arguments, expected) in CALLERS {
+        check(arguments, *expected);
+    }
 }
 
 #[test]
