@@ -258,6 +258,24 @@ impl Rig {
         );
     }
 
+    /// Waits until no message lies anywhere in the spool, the maildrop included.
+    #[track_caller]
+    pub fn expect_empty_spool(&self, limit: Duration) {
+        let mut left = Vec::new();
+        let empty = patience::until(limit, || {
+            left = ["maildrop", "incoming", "deferred", "hold", "corrupt"]
+                .iter()
+                .flat_map(|queue| files_below(&self.spool().join(queue)))
+                .collect();
+            left.is_empty().then_some(())
+        });
+        assert!(
+            empty.is_some(),
+            "after {limit:?} there are still {left:#?}\n{}",
+            self.mailq()
+        );
+    }
+
     /// Waits until `mailq` shows `text`, and gives the listing.
     #[track_caller]
     pub fn expect_mailq(&self, text: &str, limit: Duration) -> String {
@@ -362,6 +380,23 @@ impl Drop for Rig {
             );
         }
     }
+}
+
+/// Every file below `folder`, which may change meanwhile.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .flat_map(|entry| {
+            if entry.path().is_dir() {
+                files_below(&entry.path())
+            } else {
+                vec![entry.path()]
+            }
+        })
+        .collect()
 }
 
 /// The last lines of a log, enough to see what went wrong.

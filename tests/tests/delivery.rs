@@ -79,6 +79,7 @@ fn each_recipient_gets_its_own_verdict() {
     gateway.expect_good_manners();
 }
 
+/// RFC 5321 4.5.3.1.10: after 452 to the 101st recipient the others follow in a transaction of their own, at once.
 #[test]
 fn five_hundred_recipients_travel_together_and_come_apart() {
     let (gateway, authority) = provider();
@@ -100,8 +101,6 @@ fn five_hundred_recipients_travel_together_and_come_apart() {
             .map(|d| d.recipients.len())
             .sum::<usize>()
     };
-    assert!(gateway.wait(LIMIT, |r| served(r) >= 100));
-    rig.postqueue(&["-f"]);
     assert!(
         gateway.wait(LIMIT, |r| served(r) >= 500),
         "{}",
@@ -278,11 +277,7 @@ fn a_stop_in_mid_transaction_loses_nothing() {
         &["-i", "-f", "app@test.example", "to@x.test"],
         b"Subject: s\n\ntext\n",
     );
-    assert!(gateway.wait(LIMIT, |r| {
-        r.commands
-            .iter()
-            .any(|c| c.line == "DATA" || c.line.starts_with("BDAT"))
-    }));
+    assert!(gateway.wait(LIMIT, |r| r.strikes == [Stage::EndOfData]));
     rig.signal(nix::sys::signal::Signal::SIGTERM);
     gateway.hang_up();
     assert!(rig.reap_after("SIGTERM").success());

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use policy::settings::{KEYS, Section, Settings};
+use tests::program::built;
 
 #[test]
 fn generated_files_are_what_their_tables_say() {
@@ -167,6 +168,29 @@ fn readme_names_settings_that_exist() {
         KEYS.iter()
             .any(|key| key.section == Section::Gateway && key.name == "password_file")
     );
+}
+
+/// The manual of relayctl and its own help name the same commands.
+#[test]
+fn relayctl_has_the_commands_of_its_manual() {
+    let output = Command::new(built("relayctl"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, rest) = help.split_once("Commands:\n").unwrap();
+    let (commands, _) = rest.split_once("\n\n").unwrap();
+    let known: BTreeSet<&str> = commands
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| *word != "help")
+        .collect();
+    let manual = read(&top().join("man/relayctl.8"));
+    let described: BTreeSet<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix(".B relayctl "))
+        .collect();
+    assert_eq!(known, described);
 }
 
 /// The names of the sockets are those that relayd looks for, and every unit is installed.

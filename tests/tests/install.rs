@@ -47,6 +47,22 @@ fn a_mail_system_that_was_there_comes_back() {
     root.assert_unchanged();
 }
 
+/// Killed between keeping a program aside and putting ours there: `--purge` still undoes all of it.
+#[test]
+fn an_installation_that_was_cut_off_can_be_taken_off() {
+    if !root_or_skip("an_installation_that_was_cut_off_can_be_taken_off") {
+        return;
+    }
+    let root = CleanRoot::with(clean_root::PACKAGED_MAIL_SYSTEM);
+    let line = root.install_line();
+    // What it prints meets a closed pipe after the first program, which ends it in the middle.
+    root.run(&format!("{line} | head -n 2"));
+    assert!(root.host_path("/var/lib/relayd/installed").exists());
+    assert!(!root.host_path("/etc/relayd").exists());
+    root.run("scripts/install --purge");
+    root.assert_unchanged();
+}
+
 /// cron and mail(1) hand their mail to our sendmail, with relayd down and then up.
 #[test]
 fn cron_and_mail_use_it_and_purge_removes_all() {

@@ -132,7 +132,7 @@ fn expired_certificate() {
 #[test]
 fn wrong_name_in_the_certificate() {
     let mut case = queued(|_, _, access| access.tls_name = Some("other.test".to_owned()));
-    case.expect_waiting_because("other.test");
+    case.expect_waiting_because("another host name");
     case.rig
         .change(|access| access.tls_name = Some("gateway.test".to_owned()));
     case.rig.reload();
@@ -164,7 +164,7 @@ fn tls_is_not_offered() {
     let case = queued(|_, gateway, _| {
         gateway.change(|setup| (setup.tls, setup.tls_required) = (Tls::None, false));
     });
-    case.expect_waiting_because("starttls");
+    case.expect_waiting_because("tls is required, but was not offered");
     case.gateway
         .change(|setup| (setup.tls, setup.tls_required) = (Tls::StartTls, true));
     case.expect_all_out(SLOW);

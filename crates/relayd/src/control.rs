@@ -131,7 +131,7 @@ async fn denied(relay: &Relay, caller: u32, request: &Request) -> Option<Answer>
     })
 }
 
-async fn carry_out(relay: &Relay, request: Request, caller: u32) -> Answer {
+async fn carry_out(relay: &Arc<Relay>, request: Request, caller: u32) -> Answer {
     match request {
         Request::Flush => {
             let admin = caller == 0 || caller == host::identity::effective_uid();

@@ -277,9 +277,19 @@ impl Session {
         // A refused transaction is reset before the next; what was heard so far counts all the same.
         let session_alive = report.session_alive && matches!(self.drive().await, Stop::Idle);
         let running = Arc::clone(&self.running);
-        let outcome =
-            outcome::settle(&self.relay, &running, attempt, &self.server, &report, timing).await;
-        AttemptEnd { outcome, session_alive }
+        let outcome = outcome::settle(
+            &self.relay,
+            &running,
+            attempt,
+            &self.server,
+            &report,
+            timing,
+        )
+        .await;
+        AttemptEnd {
+            outcome,
+            session_alive,
+        }
     }
 
     /// Streams the content. An error means that it could not be read; a broken connection is the

@@ -148,6 +148,7 @@ impl Dispatcher {
                 if !end.session_alive {
                     self.sessions.remove(&session);
                 }
+                self.relay.index.update(id, |item| item.active = false);
                 self.scheduler.attempt_ended(&now, session, id, end);
             }
             Event::Flush(what) => self.scheduler.flush(&now, what),

@@ -1,23 +1,28 @@
 //! The doors by which mail comes in: the submit socket and the ports of `[listen]`. All run the same
 //! session, `smtp::server`; this file moves its bytes and answers its questions.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mail::{StatusCode, Submitter};
 use policy::log::{Client, Line, Login};
+use policy::settings::Listen;
+use policy::sysexits::ExitStatus;
 use smtp::reply::Reply;
 use smtp::sasl::Credentials;
 use smtp::server::{AuthOffer, Event, Server, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::Failure;
 use crate::accept::{self, AcceptError, Reception, Submission};
-use crate::listen::{Port, TcpDoor};
+use crate::listen::{self, Port, TcpDoor};
 use crate::relay::Relay;
 use crate::running::Running;
 
@@ -40,6 +45,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 trait Pipe: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Pipe for T {}
 
+/// The ports that are open, so that a reload can open and close some.
+#[derive(Default)]
+pub(crate) struct Ports(Mutex<HashMap<(Port, SocketAddr), AbortHandle>>);
+
+impl Ports {
+    /// Opens what `listen` names and is not open, then closes what it does not name. Sessions that
+    /// are under way go on.
+    ///
+    /// # Errors
+    /// A port cannot be had, as one below 1024 without root; then nothing has changed.
+    pub(crate) fn change(&self, relay: &Arc<Relay>, listen: &Listen) -> Result<(), Failure> {
+        let wanted: HashSet<_> = listen::addresses(listen).collect();
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = wanted.iter().filter(|door| !open.contains_key(door));
+        let fresh: Vec<TcpDoor> = missing
+            .map(|(port, address)| listen::bind(*port, *address))
+            .collect::<Result<_, _>>()?;
+        for door in fresh {
+            open.insert((door.port, door.address), start(relay, door)?);
+        }
+        open.retain(|door, accepting| {
+            let kept = wanted.contains(door);
+            if !kept {
+                accepting.abort();
+            }
+            kept
+        });
+        Ok(())
+    }
+}
+
 /// Starts accepting at all doors.
 ///
 /// # Errors
@@ -48,14 +84,23 @@ pub(crate) fn serve(
     relay: &Arc<Relay>,
     submit: std::os::unix::net::UnixListener,
     ports: Vec<TcpDoor>,
-) -> io::Result<()> {
-    let submit = UnixListener::from_std(submit)?;
+) -> Result<(), Failure> {
+    let submit = UnixListener::from_std(submit).map_err(unwatched)?;
     tokio::spawn(accept_local(Arc::clone(relay), submit));
+    let mut open = relay.ports.0.lock().unwrap_or_else(PoisonError::into_inner);
     for door in ports {
-        let listener = TcpListener::from_std(door.listener)?;
-        tokio::spawn(accept_remote(Arc::clone(relay), listener, door.port));
+        open.insert((door.port, door.address), start(relay, door)?);
     }
     Ok(())
+}
+
+fn start(relay: &Arc<Relay>, door: TcpDoor) -> Result<AbortHandle, Failure> {
+    let listener = TcpListener::from_std(door.listener).map_err(unwatched)?;
+    Ok(tokio::spawn(accept_remote(Arc::clone(relay), listener, door.port)).abort_handle())
+}
+
+fn unwatched(error: io::Error) -> Failure {
+    Failure::new(ExitStatus::OsError, format!("watching a socket: {error}"))
 }
 
 async fn accept_local(relay: Arc<Relay>, listener: UnixListener) {

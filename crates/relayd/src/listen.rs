@@ -17,7 +17,7 @@ use policy::sysexits::ExitStatus;
 use crate::Failure;
 
 /// Which rules a TCP listener's clients are under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Port {
     /// Loopback: every local program may hand mail in.
     Smtp,
@@ -28,6 +28,7 @@ pub(crate) enum Port {
 /// A port that is open.
 pub(crate) struct TcpDoor {
     pub(crate) port: Port,
+    pub(crate) address: SocketAddr,
     pub(crate) listener: std::net::TcpListener,
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn bind(port: Port, address: SocketAddr) -> Result<TcpDoor, Failure> 
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(TcpDoor {
         port,
+        address,
         listener,
     })
 }

@@ -50,6 +50,10 @@ impl Failure {
         }
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn config(text: impl Into<String>) -> Self {
         Self::new(ExitStatus::Config, text)
     }

@@ -252,7 +252,6 @@ async fn conclude(
         .any(|outcome| outcome.kind == OutcomeKind::Uncertain);
     let (trouble, hold) = (result.trouble.clone(), result.hold);
     let Some(claim) = attempt.into_claim(relay).await else {
-        relay.index.update(id, |item| item.active = false);
         return AttemptOutcome::NotStarted;
     };
     let (shared, settings) = (Arc::clone(relay), Arc::clone(running));
@@ -301,10 +300,7 @@ async fn announce(relay: &Arc<Relay>, id: QueueId, written: Written) -> bool {
         relay.log.write(&Line::Removed { id });
         relay.retired.notify_one();
     } else {
-        relay.index.update(id, |item| {
-            item.meta = written.meta;
-            item.active = false;
-        });
+        relay.index.update(id, |item| item.meta = written.meta);
     }
     written.finished
 }
@@ -329,12 +325,14 @@ fn write_down(relay: &Relay, running: &Running, mut claim: Claim, result: &Resul
             };
         }
     };
-    let recorded = match result.outcomes.is_empty() {
-        true => claim.close_attempt(),
-        false => claim.record(&result.outcomes),
-    };
-    if let Err(error) = recorded {
+    if let Err(error) = claim.record(&result.outcomes) {
         complain("recording what happened", &error);
+    }
+    // Recipients that nothing was said about got nothing: their attempt is over all the same.
+    if result.trouble.is_some()
+        && let Err(error) = claim.close_attempt()
+    {
+        complain("closing the attempt", &error);
     }
     let finished = claim.meta().is_finished();
     if finished {

@@ -40,6 +40,7 @@ pub(crate) struct Relay {
     pub(crate) stopping: watch::Receiver<bool>,
     /// Set when there are removals to be synced.
     pub(crate) retired: tokio::sync::Notify,
+    pub(crate) ports: door::Ports,
     logins: Mutex<HashMap<u32, Option<String>>>,
     file: PathBuf,
     running: RwLock<Arc<Running>>,
@@ -56,7 +57,7 @@ impl Relay {
     ///
     /// # Errors
     /// What is wrong with them; those in force stay.
-    pub(crate) async fn reload(&self) -> Result<(), String> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), String> {
         let file = self.file.clone();
         let loaded =
             tokio::task::spawn_blocking(move || Running::load(&file, &Keeper::this_process()))
@@ -81,17 +82,17 @@ impl Relay {
         result
     }
 
-    fn replace(&self, fresh: Running) -> Result<(), String> {
+    fn replace(self: &Arc<Self>, fresh: Running) -> Result<(), String> {
         let current = self.running();
         if fresh.settings.paths != current.settings.paths {
             return Err("[paths] cannot change while relayd runs: restart it instead".to_owned());
         }
-        if fresh.settings.listen != current.settings.listen {
-            return Err("[listen] cannot change while relayd runs: restart it instead".to_owned());
-        }
         self.log
             .reopen(&fresh.settings.log)
             .map_err(|error| format!("[log] to: {error}"))?;
+        self.ports
+            .change(self, &fresh.settings.listen)
+            .map_err(|failure| failure.text().to_owned())?;
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
     }
@@ -179,6 +180,7 @@ pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<
         events,
         stopping,
         retired: tokio::sync::Notify::new(),
+        ports: door::Ports::default(),
         logins: Mutex::default(),
         file: file.to_owned(),
         running: RwLock::new(Arc::new(running)),
@@ -223,7 +225,7 @@ async fn serve(
     // in the sockets meanwhile, which are there already.
     recover(&relay).await?;
     control::serve(&relay, sockets.control).map_err(failed)?;
-    door::serve(&relay, sockets.submit, ports).map_err(failed)?;
+    door::serve(&relay, sockets.submit, ports)?;
     intake::serve(&relay);
     let syncing = tokio::spawn(sync_removals(Arc::clone(&relay)));
     if let Err(error) = host::systemd::notify("READY=1") {

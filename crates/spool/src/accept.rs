@@ -76,12 +76,26 @@ impl<D: Disk> Spool<D> {
         let id = inner.next_id(arrival)?;
         let (file, tmp_name) = inner.new_file(id)?;
         let origin = Some(origin.clone());
-        let section = Section { envelope: envelope.clone(), origin, source };
+        let section = Section {
+            envelope: envelope.clone(),
+            origin,
+            source,
+        };
         match Writer::new(Arc::new(file), (Kind::Entry, id, arrival), &section) {
-            Ok(writer) => Ok(Draft { inner, writer, section, tmp_name, arrival }),
+            Ok(writer) => Ok(Draft {
+                inner,
+                writer,
+                section,
+                tmp_name,
+                arrival,
+            }),
             Err(why) => {
                 inner.forget_tmp(tmp_name.as_ref());
-                Err(SpoolError::refused("store", inner.path(Queue::Incoming, id), why))
+                Err(SpoolError::refused(
+                    "store",
+                    inner.path(Queue::Incoming, id),
+                    why,
+                ))
             }
         }
     }
@@ -89,16 +103,15 @@ impl<D: Disk> Spool<D> {
 
 impl<D: Disk> Inner<D> {
     /// A new file on the spool's file system, without a name or else with one in `tmp`.
-    pub(crate) fn new_file(
-        &self,
-        id: QueueId,
-    ) -> Result<(D::File, Option<OsString>), SpoolError> {
+    pub(crate) fn new_file(&self, id: QueueId) -> Result<(D::File, Option<OsString>), SpoolError> {
         let folder = self.folders.of(Queue::Incoming, id);
         let fault = |error| SpoolError::io("create a file in", &folder.path, error);
         match self.disk.create_unnamed(&folder.dir, ENTRY_MODE) {
             Err(error) if no_unnamed_files(&error) => {
                 let name = entry_name(id);
-                let file = self.disk.create_new(&self.folders.tmp.dir, &name, ENTRY_MODE);
+                let file = self
+                    .disk
+                    .create_new(&self.folders.tmp.dir, &name, ENTRY_MODE);
                 Ok((file.map_err(fault)?, Some(name)))
             }
             file => Ok((file.map_err(fault)?, None)),
@@ -197,7 +210,11 @@ impl<D: Disk> Draft<D> {
     /// evidence). After a rename the folder is synced too.
     fn make_durable(&self, folder: &Folder<D>, by_rename: bool) -> std::io::Result<()> {
         self.inner.disk.sync(self.writer.file())?;
-        if by_rename { self.inner.disk.sync_dir(&folder.dir) } else { Ok(()) }
+        if by_rename {
+            self.inner.disk.sync_dir(&folder.dir)
+        } else {
+            Ok(())
+        }
     }
 
     /// The message is refused, so its name must go. Best effort: if the disk does not let it go,
@@ -208,7 +225,11 @@ impl<D: Disk> Draft<D> {
     }
 
     fn meta(&self) -> Meta {
-        let Section { envelope, origin, source } = self.section.clone();
+        let Section {
+            envelope,
+            origin,
+            source,
+        } = self.section.clone();
         Meta {
             id: self.id(),
             queue: Queue::Incoming,

@@ -59,7 +59,15 @@ impl<D: Disk> Spool<D> {
         let Entry { header, meta, tail } =
             read.map_err(|fault| inner.unreadable(id, queue, fault))?;
         let (file, first_tail, unwritten) = (Arc::new(file), header.content_end(), Vec::new());
-        Ok(Claim { inner, file, header, meta, tail, unwritten, first_tail })
+        Ok(Claim {
+            inner,
+            file,
+            header,
+            meta,
+            tail,
+            unwritten,
+            first_tail,
+        })
     }
 }
 
@@ -71,7 +79,11 @@ impl<D: Disk> Inner<D> {
             let (queue, file, _) = self.open_entry(id, true)?;
             let fault = |error| SpoolError::io("lock", self.path(queue, id), error);
             if !self.disk.lock(&file).map_err(fault)? {
-                return Err(SpoolError::new("claim", self.path(queue, id), ErrorKind::Busy));
+                return Err(SpoolError::new(
+                    "claim",
+                    self.path(queue, id),
+                    ErrorKind::Busy,
+                ));
             }
             if self.disk.facts(&file).map_err(fault)?.links > 0 {
                 return Ok((queue, file));
@@ -96,7 +108,10 @@ impl<D: Disk> Claim<D> {
     pub fn content(&self) -> Result<Content<D>, SpoolError> {
         let (disk, file) = (Arc::clone(&self.inner.disk), Arc::clone(&self.file));
         let mut content = entry::content(disk, file, &self.header);
-        match content.verify().map_err(|error| self.fault("read", error))? {
+        match content
+            .verify()
+            .map_err(|error| self.fault("read", error))?
+        {
             true => Ok(content),
             false => {
                 let why = Damage::ContentChecksum.into();
@@ -186,7 +201,12 @@ impl<D: Disk> Claim<D> {
             let path = self.path();
             return Err(SpoolError::new("write", path, ErrorKind::Poisoned));
         }
-        let written = write_all(&*self.inner.disk, &self.file, &self.unwritten, self.tail.offset);
+        let written = write_all(
+            &*self.inner.disk,
+            &self.file,
+            &self.unwritten,
+            self.tail.offset,
+        );
         written.map_err(|error| self.fault("write", error))?;
         self.tail.offset += self.unwritten.len() as u64;
         self.unwritten.clear();
@@ -197,12 +217,20 @@ impl<D: Disk> Claim<D> {
     fn shorten(&mut self) -> Result<(), SpoolError> {
         let length = |end: u64| end - self.header.content_end();
         let now = length(self.tail.offset);
-        if now > JOURNAL_LONG && now > 2 * length(self.first_tail) { self.rewrite() } else { Ok(()) }
+        if now > JOURNAL_LONG && now > 2 * length(self.first_tail) {
+            self.rewrite()
+        } else {
+            Ok(())
+        }
     }
 
     fn check_pending(&self, mut places: impl Iterator<Item = u32>) -> Result<(), SpoolError> {
         let states = &self.meta.recipients;
-        let pending = |place| states.get(place as usize).is_some_and(|state| state.done.is_none());
+        let pending = |place| {
+            states
+                .get(place as usize)
+                .is_some_and(|state| state.done.is_none())
+        };
         match places.all(pending) {
             true => Ok(()),
             false => Err(self.refused("the recipient is done, or there is no such one")),

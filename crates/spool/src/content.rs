@@ -29,14 +29,18 @@ pub struct Content<D: Disk = RealDisk> {
 }
 
 impl<D: Disk> Content<D> {
-    pub(crate) fn new(
-        disk: Arc<D>,
-        file: Arc<D::File>,
-        place: Range<u64>,
-        expected: u32,
-    ) -> Self {
+    pub(crate) fn new(disk: Arc<D>, file: Arc<D::File>, place: Range<u64>, expected: u32) -> Self {
         let (sum, next) = (crc32fast::Hasher::new(), place.start);
-        Self { disk, file, place, expected, next, sum, buffer: Vec::new(), used: 0 }
+        Self {
+            disk,
+            file,
+            place,
+            expected,
+            next,
+            sum,
+            buffer: Vec::new(),
+            used: 0,
+        }
     }
 
     /// Its size in bytes.
@@ -104,6 +108,8 @@ impl<D: Disk> Read for Content<D> {
 
 impl<D: Disk> fmt::Debug for Content<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Content")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }

@@ -159,7 +159,12 @@ impl Disk for RealDisk {
     }
 
     fn open_dir(&self, parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
-        Ok(openat(parent, name, OFlag::O_RDONLY | FOLDER, Mode::empty())?)
+        Ok(openat(
+            parent,
+            name,
+            OFlag::O_RDONLY | FOLDER,
+            Mode::empty(),
+        )?)
     }
 
     fn dir_mode(&self, dir: &OwnedFd) -> io::Result<u32> {
@@ -198,7 +203,11 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, dir: &OwnedFd, name: &OsStr, write: bool) -> io::Result<File> {
-        let access = if write { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+        let access = if write {
+            OFlag::O_RDWR
+        } else {
+            OFlag::O_RDONLY
+        };
         Ok(File::from(openat(dir, name, access | FILE, Mode::empty())?))
     }
 
@@ -208,7 +217,13 @@ impl Disk for RealDisk {
 
     fn link(&self, file: &File, dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok(linkat(AT_FDCWD, path.as_str(), dir, name, AtFlags::AT_SYMLINK_FOLLOW)?)
+        Ok(linkat(
+            AT_FDCWD,
+            path.as_str(),
+            dir,
+            name,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )?)
     }
 
     fn rename(
@@ -217,7 +232,11 @@ impl Disk for RealDisk {
         to: (&OwnedFd, &OsStr),
         replace: bool,
     ) -> io::Result<()> {
-        let flags = if replace { RenameFlags::empty() } else { RenameFlags::RENAME_NOREPLACE };
+        let flags = if replace {
+            RenameFlags::empty()
+        } else {
+            RenameFlags::RENAME_NOREPLACE
+        };
         Ok(renameat2(from.0, from.1, to.0, to.1, flags)?)
     }
 
@@ -273,8 +292,12 @@ impl Disk for RealDisk {
     }
 }
 
-const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
-const FILE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
+const FOLDER: OFlag = OFlag::O_DIRECTORY
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+const FILE: OFlag = OFlag::O_NOFOLLOW
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_CLOEXEC);
 
 fn permissions(mode: u32) -> Mode {
     Mode::from_bits_truncate(mode)

@@ -64,7 +64,11 @@ impl Drops {
 
     fn enter(&self, meta: &Meta, durable: bool) {
         if let Some(Source::Drop(name)) = meta.source {
-            let pending = Pending { id: meta.id, durable, failed: false };
+            let pending = Pending {
+                id: meta.id,
+                durable,
+                failed: false,
+            };
             locked(&self.ledger).pending.insert(name, pending);
         }
     }
@@ -79,7 +83,10 @@ impl Drops {
 
     /// The entry that was made from this file.
     pub(crate) fn taken_as(&self, name: DropName) -> Option<QueueId> {
-        locked(&self.ledger).pending.get(&name).map(|pending| pending.id)
+        locked(&self.ledger)
+            .pending
+            .get(&name)
+            .map(|pending| pending.id)
     }
 
     /// Whether the caller may have this file now.
@@ -101,7 +108,10 @@ impl Drops {
     /// or its removal is in doubt.
     pub(crate) fn is_left_alone(&self, name: DropName) -> bool {
         let ledger = locked(&self.ledger);
-        let failed = ledger.pending.get(&name).is_some_and(|pending| pending.failed);
+        let failed = ledger
+            .pending
+            .get(&name)
+            .is_some_and(|pending| pending.failed);
         failed || ledger.in_hand.contains(&name) || ledger.reported.contains(&name.file_name())
     }
 
@@ -128,7 +138,11 @@ impl Drops {
 
     fn of_entry(&self, id: QueueId) -> Option<Pending> {
         let ledger = locked(&self.ledger);
-        ledger.pending.values().find(|pending| pending.id == id).copied()
+        ledger
+            .pending
+            .values()
+            .find(|pending| pending.id == id)
+            .copied()
     }
 }
 
@@ -184,7 +198,9 @@ impl<D: Disk> Inner<D> {
     /// after a sync. `false` if there is no such entry (any more): then the file, if it is still
     /// there, is a submission like any other.
     pub(crate) fn remove_drop(&self, name: DropName) -> Result<bool, SpoolError> {
-        let Some(mut pending) = self.drops.get(name) else { return Ok(false) };
+        let Some(mut pending) = self.drops.get(name) else {
+            return Ok(false);
+        };
         if pending.failed {
             return Err(self.unsettled());
         }
@@ -198,9 +214,11 @@ impl<D: Disk> Inner<D> {
         }
         let folder = &self.folders.maildrop;
         match self.disk.remove(&folder.dir, &name.file_name()) {
-            Err(error) if !is(&error, Errno::ENOENT) => {
-                Err(SpoolError::io("remove", folder.path.join(name.to_string()), error))
-            }
+            Err(error) if !is(&error, Errno::ENOENT) => Err(SpoolError::io(
+                "remove",
+                folder.path.join(name.to_string()),
+                error,
+            )),
             _ => Ok(true),
         }
     }
@@ -213,7 +231,10 @@ impl<D: Disk> Inner<D> {
         let queue = match self.verify(id) {
             Ok(queue) => queue,
             Err(error) if error.is_no_such_entry() => return Ok(false),
-            Err(SpoolError { kind: ErrorKind::Damaged(_), .. }) => return Ok(false),
+            Err(SpoolError {
+                kind: ErrorKind::Damaged(_),
+                ..
+            }) => return Ok(false),
             Err(error) => return Err(error),
         };
         let (_, file, _) = self.open_entry(id, false)?;
@@ -227,7 +248,13 @@ impl<D: Disk> Inner<D> {
 
     fn fail(&self, name: DropName) {
         if let Some(pending) = self.drops.get(name) {
-            self.drops.set(name, Pending { failed: true, ..pending });
+            self.drops.set(
+                name,
+                Pending {
+                    failed: true,
+                    ..pending
+                },
+            );
         }
     }
 

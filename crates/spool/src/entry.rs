@@ -53,7 +53,11 @@ impl From<io::Error> for Fault {
 /// The rule for every file that is read. More than one name is no damage here: a backup made of
 /// hard links must not set a whole queue aside. In maildrop it is.
 pub(crate) fn check_file(facts: &Facts) -> Result<(), Damage> {
-    if facts.kind == FileKind::Regular { Ok(()) } else { Err(Damage::NotRegular) }
+    if facts.kind == FileKind::Regular {
+        Ok(())
+    } else {
+        Err(Damage::NotRegular)
+    }
 }
 
 /// Reads an entry of `size` bytes, all but its content.
@@ -63,9 +67,19 @@ pub(crate) fn read<D: Disk>(
     size: u64,
     queue: Queue,
 ) -> Result<Entry, Fault> {
-    let mut window = Window { disk, file, size, start: 0, buffer: Vec::new() };
+    let mut window = Window {
+        disk,
+        file,
+        size,
+        start: 0,
+        buffer: Vec::new(),
+    };
     let (header, section) = read_front(&mut window, Kind::Entry)?;
-    let Section { envelope, origin, source } = section;
+    let Section {
+        envelope,
+        origin,
+        source,
+    } = section;
     let origin = origin.ok_or(Damage::Envelope)?;
     let mut meta = Meta {
         id: header.id,
@@ -94,7 +108,13 @@ pub(crate) fn read_drop<D: Disk>(
     size: u64,
     content_max: u64,
 ) -> Result<(Header, Envelope), Fault> {
-    let mut window = Window { disk, file, size, start: 0, buffer: Vec::new() };
+    let mut window = Window {
+        disk,
+        file,
+        size,
+        start: 0,
+        buffer: Vec::new(),
+    };
     let (header, section) = read_front(&mut window, Kind::Drop)?;
     let forged = section.origin.is_some() || section.source.is_some();
     if forged || header.id.number() != 0 || header.arrival.as_micros() != 0 {
@@ -120,10 +140,7 @@ pub(crate) fn content<D: Disk>(
     Content::new(disk, file, place, header.content_crc)
 }
 
-fn read_front<D: Disk>(
-    window: &mut Window<'_, D>,
-    kind: Kind,
-) -> Result<(Header, Section), Fault> {
+fn read_front<D: Disk>(window: &mut Window<'_, D>, kind: Kind) -> Result<(Header, Section), Fault> {
     let bytes = window.get(0, HEADER_LEN)?.ok_or(Damage::NoHeader)?;
     let header = Header::decode(bytes.try_into().expect("asked for so many bytes"))?;
     if header.kind != kind {
@@ -144,17 +161,27 @@ fn read_journal<D: Disk>(
     header: &Header,
     meta: &mut Meta,
 ) -> Result<Tail, Fault> {
-    let mut tail = Tail { offset: header.content_end(), chain: header.chain() };
+    let mut tail = Tail {
+        offset: header.content_end(),
+        chain: header.chain(),
+    };
     loop {
-        let Some(bytes) = window.get(tail.offset, FRAME_LEN)? else { return Ok(tail) };
+        let Some(bytes) = window.get(tail.offset, FRAME_LEN)? else {
+            return Ok(tail);
+        };
         let frame = journal::frame(bytes.try_into().expect("asked for so many bytes"));
-        let Some((length, sum)) = frame else { return Ok(tail) };
+        let Some((length, sum)) = frame else {
+            return Ok(tail);
+        };
         let payload = window.get(tail.offset + FRAME_LEN, u64::from(length))?;
         let Some(payload) = payload.filter(|it| journal::checksum(tail.chain, it) == sum) else {
             return Ok(tail);
         };
         meta.apply(&journal::decode(payload, meta.recipients.len())?);
-        tail = Tail { offset: tail.offset + FRAME_LEN + u64::from(length), chain: sum };
+        tail = Tail {
+            offset: tail.offset + FRAME_LEN + u64::from(length),
+            chain: sum,
+        };
     }
 }
 
@@ -187,7 +214,8 @@ impl<D: Disk> Window<'_, D> {
 
     fn load(&mut self, offset: u64, length: u64) -> io::Result<()> {
         self.start = offset;
-        self.buffer.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.buffer
+            .resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
         let count = read_full(self.disk, self.file, &mut self.buffer, offset)?;
         self.buffer.truncate(count);
         Ok(())

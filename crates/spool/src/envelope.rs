@@ -44,7 +44,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Section, Damage> {
     let section = read(bytes)?;
     let count = section.envelope.recipients.len();
     let canonical = (1..=RECIPIENTS_MAX).contains(&count) && write(&section) == bytes;
-    if canonical { Ok(section) } else { Err(Damage::Envelope) }
+    if canonical {
+        Ok(section)
+    } else {
+        Err(Damage::Envelope)
+    }
 }
 
 // One letter for each field. A letter that comes into use changes the header's version.
@@ -69,7 +73,11 @@ const REPORT: u8 = b'r';
 fn write(section: &Section) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + 64 * section.envelope.recipients.len());
     let envelope = &section.envelope;
-    put_text(&mut out, SENDER, envelope.sender.as_ref().map(Address::as_str));
+    put_text(
+        &mut out,
+        SENDER,
+        envelope.sender.as_ref().map(Address::as_str),
+    );
     if envelope.body == Body::EightBitMime {
         put(&mut out, BODY, &[8]);
     }
@@ -166,11 +174,17 @@ impl<'a> Fields<'a> {
     fn plain_text(&mut self, letter: u8) -> Result<Option<String>, Damage> {
         let text = self.text(letter)?;
         let control = |text: &String| text.bytes().any(|byte| byte < 0x20 || byte == 0x7F);
-        if text.as_ref().is_some_and(control) { Err(Damage::Envelope) } else { Ok(text) }
+        if text.as_ref().is_some_and(control) {
+            Err(Damage::Envelope)
+        } else {
+            Ok(text)
+        }
     }
 
     fn address(&mut self, letter: u8) -> Result<Option<Address>, Damage> {
-        let Some(text) = self.plain_text(letter)? else { return Ok(None) };
+        let Some(text) = self.plain_text(letter)? else {
+            return Ok(None);
+        };
         match Address::parse(&text) {
             Ok(address) if address.as_str() == text => Ok(Some(address)),
             _ => Err(Damage::Envelope),
@@ -179,11 +193,18 @@ impl<'a> Fields<'a> {
 
     fn fixed<const N: usize>(&mut self, letter: u8) -> Result<Option<[u8; N]>, Damage> {
         let value = self.take(letter)?;
-        value.map(<[u8; N]>::try_from).transpose().map_err(|_| Damage::Envelope)
+        value
+            .map(<[u8; N]>::try_from)
+            .transpose()
+            .map_err(|_| Damage::Envelope)
     }
 
     fn end(self) -> Result<(), Damage> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Damage::Envelope) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Damage::Envelope)
+        }
     }
 }
 
@@ -213,8 +234,19 @@ fn read(bytes: &[u8]) -> Result<Section, Damage> {
     let origin = read_origin(&mut fields)?;
     let source = read_source(&mut fields)?;
     fields.end()?;
-    let envelope = Envelope { sender, recipients, body, smtputf8, ret, envid };
-    Ok(Section { envelope, origin, source })
+    let envelope = Envelope {
+        sender,
+        recipients,
+        body,
+        smtputf8,
+        ret,
+        envid,
+    };
+    Ok(Section {
+        envelope,
+        origin,
+        source,
+    })
 }
 
 fn read_recipient(bytes: &[u8]) -> Result<Recipient, Damage> {
@@ -222,25 +254,41 @@ fn read_recipient(bytes: &[u8]) -> Result<Recipient, Damage> {
     let address = fields.address(ADDRESS)?.ok_or(Damage::Envelope)?;
     let original = fields.plain_text(ORIGINAL)?;
     let orcpt = fields.plain_text(ORCPT)?;
-    let notify = fields.fixed(NOTIFY)?.map(|[success, failure, delay]: [u8; 3]| Notify {
-        success: success == 1,
-        failure: failure == 1,
-        delay: delay == 1,
-    });
+    let notify = fields
+        .fixed(NOTIFY)?
+        .map(|[success, failure, delay]: [u8; 3]| Notify {
+            success: success == 1,
+            failure: failure == 1,
+            delay: delay == 1,
+        });
     fields.end()?;
-    Ok(Recipient { address, original, orcpt, notify })
+    Ok(Recipient {
+        address,
+        original,
+        orcpt,
+        notify,
+    })
 }
 
 fn read_origin(fields: &mut Fields<'_>) -> Result<Option<Origin>, Damage> {
     let submitter = if let Some(uid) = fields.fixed(UID)? {
         let uid = u32::from_le_bytes(uid);
-        Submitter::Local { uid, login: fields.text(LOGIN)? }
+        Submitter::Local {
+            uid,
+            login: fields.text(LOGIN)?,
+        }
     } else if let Some(address) = fields.text(CLIENT)? {
-        Submitter::Client { address, user: fields.text(USER)? }
+        Submitter::Client {
+            address,
+            user: fields.text(USER)?,
+        }
     } else {
         return Ok(None);
     };
-    Ok(Some(Origin { submitter, script: fields.text(SCRIPT)? }))
+    Ok(Some(Origin {
+        submitter,
+        script: fields.text(SCRIPT)?,
+    }))
 }
 
 fn read_source(fields: &mut Fields<'_>) -> Result<Option<Source>, Damage> {
@@ -346,7 +394,11 @@ mod tests {
 
     fn plain(recipients: usize) -> Section {
         let to = (0..recipients).map(|n| Address::parse(&format!("u{n}@x.example")).unwrap());
-        Section { envelope: Envelope::new(None, to.collect()), origin: None, source: None }
+        Section {
+            envelope: Envelope::new(None, to.collect()),
+            origin: None,
+            source: None,
+        }
     }
 
     #[test]
@@ -354,7 +406,10 @@ mod tests {
         assert!(encode(&plain(0)).is_err());
         assert!(encode(&plain(RECIPIENTS_MAX)).is_ok());
         assert!(encode(&plain(RECIPIENTS_MAX + 1)).is_err());
-        assert_eq!(decode(&write(&plain(RECIPIENTS_MAX + 1))), Err(Damage::Envelope));
+        assert_eq!(
+            decode(&write(&plain(RECIPIENTS_MAX + 1))),
+            Err(Damage::Envelope)
+        );
         assert_eq!(decode(&[]), Err(Damage::Envelope));
     }
 

@@ -60,7 +60,14 @@ impl<D: Disk> Folders<D> {
             queues.push((queue, shards.collect::<Result<_, _>>()?));
             tops.push((queue, top));
         }
-        let folders = Self { root, state, tmp, maildrop, queues, tops };
+        let folders = Self {
+            root,
+            state,
+            tmp,
+            maildrop,
+            queues,
+            tops,
+        };
         folders.sync_parents(disk)?;
         Ok(folders)
     }
@@ -78,7 +85,14 @@ impl<D: Disk> Folders<D> {
             queues.push((queue, shards.collect::<Result<_, _>>()?));
             tops.push((queue, top));
         }
-        Ok(Self { root, state, tmp, maildrop, queues, tops })
+        Ok(Self {
+            root,
+            state,
+            tmp,
+            maildrop,
+            queues,
+            tops,
+        })
     }
 
     /// Makes the folders' names durable, also those that a killed process made and did not sync:
@@ -100,7 +114,9 @@ impl<D: Disk> Folders<D> {
     /// The folders of a queue other than maildrop.
     pub(crate) fn shards(&self, queue: Queue) -> &[Folder<D>] {
         let found = self.queues.iter().find(|(name, _)| *name == queue);
-        &found.expect("maildrop has no shards and is never asked for").1
+        &found
+            .expect("maildrop has no shards and is never asked for")
+            .1
     }
 
     /// The queues' own folders.
@@ -132,7 +148,11 @@ impl<D: Disk> Folders<D> {
         name: &OsStr,
     ) -> Result<String, SpoolError> {
         let clean = clean(name);
-        let last = clean.chars().last().and_then(|digit| digit.to_digit(16)).unwrap_or(0);
+        let last = clean
+            .chars()
+            .last()
+            .and_then(|digit| digit.to_digit(16))
+            .unwrap_or(0);
         let folder = &self.shards(Queue::Corrupt)[last as usize];
         let names = (1..100).map(|n| format!("{clean}.{n}"));
         for new in std::iter::once(clean.clone()).chain(names) {
@@ -152,7 +172,8 @@ impl<D: Disk> Folder<D> {
     pub(crate) fn names(&self, disk: &D) -> Result<Vec<OsString>, SpoolError> {
         let mut names = Vec::new();
         let mut visit = |name: &OsStr| names.push(name.to_owned());
-        disk.visit_names(&self.dir, &mut visit).map_err(|e| SpoolError::io("list", &self.path, e))?;
+        disk.visit_names(&self.dir, &mut visit)
+            .map_err(|e| SpoolError::io("list", &self.path, e))?;
         Ok(names)
     }
 }
@@ -173,7 +194,11 @@ pub(crate) fn clean(name: &OsStr) -> String {
     let bytes = name.as_encoded_bytes().iter().take(100);
     let text = bytes.map(|byte| if plain(byte) { char::from(*byte) } else { '_' });
     let text: String = text.collect();
-    if text.starts_with('.') { format!("_{text}") } else { text }
+    if text.starts_with('.') {
+        format!("_{text}")
+    } else {
+        text
+    }
 }
 
 pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
@@ -181,8 +206,13 @@ pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 fn open_root<D: Disk>(disk: &D, path: &Path) -> Result<Folder<D>, SpoolError> {
-    let dir = disk.open_root(path, DirUse::Full).map_err(|e| SpoolError::io("open", path, e))?;
-    Ok(Folder { dir, path: path.to_owned() })
+    let dir = disk
+        .open_root(path, DirUse::Full)
+        .map_err(|e| SpoolError::io("open", path, e))?;
+    Ok(Folder {
+        dir,
+        path: path.to_owned(),
+    })
 }
 
 fn open<D: Disk>(disk: &D, parent: &Folder<D>, name: &str) -> Result<Folder<D>, SpoolError> {
@@ -201,7 +231,9 @@ fn make<D: Disk>(
 ) -> Result<Folder<D>, SpoolError> {
     let path = parent.path.join(name);
     match disk.make_dir(&parent.dir, name, mode) {
-        Err(error) if !is(&error, Errno::EEXIST) => return Err(SpoolError::io("make", path, error)),
+        Err(error) if !is(&error, Errno::EEXIST) => {
+            return Err(SpoolError::io("make", path, error));
+        }
         _ => {}
     }
     let folder = open(disk, parent, name)?;
@@ -217,10 +249,15 @@ fn set_mode<D: Disk>(disk: &D, folder: &Folder<D>, wanted: u32) -> Result<(), Sp
     let strangers = 0o022 & found & !wanted != 0;
     let not_sticky = found & 0o022 != 0 && found & 0o1000 == 0;
     if strangers || not_sticky {
-        return Err(SpoolError::new("use", &folder.path, ErrorKind::Mode { wanted, found }));
+        return Err(SpoolError::new(
+            "use",
+            &folder.path,
+            ErrorKind::Mode { wanted, found },
+        ));
     }
     if found != wanted {
-        disk.set_dir_mode(&folder.dir, wanted).map_err(fault("set the mode of"))?;
+        disk.set_dir_mode(&folder.dir, wanted)
+            .map_err(fault("set the mode of"))?;
     }
     Ok(())
 }

@@ -112,7 +112,11 @@ impl Header {
             return 0;
         }
         let left = BLOCK - self.content_end() % BLOCK;
-        if left < RESERVE_MIN { left + BLOCK } else { left }
+        if left < RESERVE_MIN {
+            left + BLOCK
+        } else {
+            left
+        }
     }
 
     /// Where the chain of the journal's checksums begins: differs from file to file, so that
@@ -152,7 +156,15 @@ mod tests {
         let id = QueueId::from_number(0xABCD_EF01_2345);
         let arrival = Timestamp::from_secs(1_700_000_000);
         let (envelope_crc, content_crc) = (7, 8);
-        Header { kind, id, arrival, envelope_len, envelope_crc, content_len, content_crc }
+        Header {
+            kind,
+            id,
+            arrival,
+            envelope_len,
+            envelope_crc,
+            content_len,
+            content_crc,
+        }
     }
 
     #[test]

@@ -46,10 +46,18 @@ impl Ids {
     ) -> Result<Self, SpoolError> {
         let fault = |error| SpoolError::io("read", state.path.join("ids"), error);
         match read_mark(disk, state).map_err(fault)? {
-            Some(mark) => Ok(Self { last: mark, mark, largest_found: None }),
+            Some(mark) => Ok(Self {
+                last: mark,
+                mark,
+                largest_found: None,
+            }),
             None => {
                 let largest_found = largest_found()?.map(QueueId::number);
-                Ok(Self { last: 0, mark: 0, largest_found })
+                Ok(Self {
+                    last: 0,
+                    mark: 0,
+                    largest_found,
+                })
             }
         }
     }
@@ -132,7 +140,10 @@ mod tests {
 
     fn state(dir: &std::path::Path) -> Folder<RealDisk> {
         let opened = RealDisk.open_root(dir, DirUse::Full).unwrap();
-        Folder { dir: opened, path: dir.to_owned() }
+        Folder {
+            dir: opened,
+            path: dir.to_owned(),
+        }
     }
 
     fn ids(state: &Folder<RealDisk>) -> Ids {
@@ -170,7 +181,9 @@ mod tests {
         std::fs::write(dir.path().join("ids"), b"relayids????????????").unwrap();
         let found = QueueId::from_number(5_000);
         let mut ids = Ids::read(&RealDisk, &state, || Ok(Some(found))).unwrap();
-        let id = ids.next(&RealDisk, &state, Timestamp::from_micros(40)).unwrap();
+        let id = ids
+            .next(&RealDisk, &state, Timestamp::from_micros(40))
+            .unwrap();
         assert_eq!(id.number(), 5_001);
     }
 

@@ -89,7 +89,11 @@ pub fn take<D: Disk>(
     let inner = &spool.inner;
     if !inner.drops.is_scanned() {
         let path = &inner.folders.maildrop.path;
-        return Err(SpoolError::refused("take from", path, "the entries were not scanned yet"));
+        return Err(SpoolError::refused(
+            "take from",
+            path,
+            "the entries were not scanned yet",
+        ));
     }
     let mut found = Vec::new();
     for name in first_names(inner, limits.batch)? {
@@ -141,7 +145,11 @@ pub(crate) enum Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        if is(&error, Errno::ENOENT) { Self::Gone } else { Self::Io(error) }
+        if is(&error, Errno::ENOENT) {
+            Self::Gone
+        } else {
+            Self::Io(error)
+        }
     }
 }
 
@@ -192,10 +200,18 @@ fn check(facts: &Facts, size_max: u64, now: Timestamp) -> Result<(), Refusal> {
     if facts.mode != READY_MODE {
         let age_s = now.as_secs().saturating_sub(facts.modified_s);
         let never = age_s > UNFINISHED_S;
-        return Err(if never { Damage::Unfinished.into() } else { Refusal::NotReady });
+        return Err(if never {
+            Damage::Unfinished.into()
+        } else {
+            Refusal::NotReady
+        });
     }
     let most = size_max.saturating_add(HEADER_LEN + u64::from(crate::ENVELOPE_MAX));
-    if facts.size > most { Err(Damage::TooLarge.into()) } else { Ok(()) }
+    if facts.size > most {
+        Err(Damage::TooLarge.into())
+    } else {
+        Ok(())
+    }
 }
 
 impl<D: Disk> Inner<D> {
@@ -238,7 +254,14 @@ impl<D: Disk> Inner<D> {
         match whole {
             Ok((file, Facts { uid, .. }, header, envelope)) => {
                 let inner = Arc::clone(self);
-                let submission = Submission { inner, file, name, uid, header, envelope };
+                let submission = Submission {
+                    inner,
+                    file,
+                    name,
+                    uid,
+                    header,
+                    envelope,
+                };
                 Ok(Some(Dropped::Submission(submission)))
             }
             Err(Refusal::Gone | Refusal::NotReady) => Ok(None),
@@ -261,19 +284,33 @@ impl<D: Disk> Inner<D> {
         let moved_to = self.folders.set_aside(&*self.disk, folder, name).ok();
         let report = moved_to.is_some() || self.drops.is_news(name.to_owned());
         let name = clean(name);
-        report.then_some(Dropped::Rejected { name, uid, why, moved_to })
+        report.then_some(Dropped::Rejected {
+            name,
+            uid,
+            why,
+            moved_to,
+        })
     }
 
     /// A file that may not be read, or that the disk cannot read now, stays where it is.
     fn unreadable_drop(&self, name: OsString) -> Option<Dropped<D>> {
         let (clean, why) = (clean(&name), Damage::Unreadable);
-        let rejected = Dropped::Rejected { name: clean, uid: None, why, moved_to: None };
+        let rejected = Dropped::Rejected {
+            name: clean,
+            uid: None,
+            why,
+            moved_to: None,
+        };
         self.drops.is_news(name).then_some(rejected)
     }
 }
 
 fn verify<D: Disk>(mut content: Content<D>) -> Result<(), Refusal> {
-    if content.verify()? { Ok(()) } else { Err(Damage::ContentChecksum.into()) }
+    if content.verify()? {
+        Ok(())
+    } else {
+        Err(Damage::ContentChecksum.into())
+    }
 }
 
 impl<D: Disk> Submission<D> {
@@ -305,7 +342,11 @@ impl<D: Disk> Submission<D> {
     /// without an error is what was checked.
     #[must_use]
     pub fn content(&self) -> Content<D> {
-        entry::content(Arc::clone(&self.inner.disk), Arc::clone(&self.file), &self.header)
+        entry::content(
+            Arc::clone(&self.inner.disk),
+            Arc::clone(&self.file),
+            &self.header,
+        )
     }
 
     /// Removes the file, after the entry made from it was accepted. Durable after
@@ -328,7 +369,9 @@ impl<D: Disk> Submission<D> {
     /// What the disk says.
     pub fn set_aside(self) -> Result<String, SpoolError> {
         let folder = &self.inner.folders.maildrop;
-        self.inner.folders.set_aside(&*self.inner.disk, folder, &self.name.file_name())
+        self.inner
+            .folders
+            .set_aside(&*self.inner.disk, folder, &self.name.file_name())
     }
 
     fn fault(&self, kind: ErrorKind) -> SpoolError {

@@ -70,7 +70,11 @@ pub(crate) fn frame(bytes: [u8; 8]) -> Option<(u32, u32)> {
 /// The checksum of a payload that follows a record with checksum `chain`.
 pub(crate) fn checksum(chain: u32, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(chain);
-    hasher.update(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+    hasher.update(
+        &u32::try_from(payload.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
     hasher.update(payload);
     hasher.finalize()
 }
@@ -79,7 +83,10 @@ pub(crate) fn checksum(chain: u32, payload: &[u8]) -> u32 {
 pub(crate) fn group(outcomes: &[Outcome]) -> Vec<Outcomes> {
     let mut groups: Vec<Outcomes> = Vec::new();
     for outcome in outcomes {
-        match groups.last_mut().filter(|last| last.says_the_same_as(outcome)) {
+        match groups
+            .last_mut()
+            .filter(|last| last.says_the_same_as(outcome))
+        {
             Some(last) => last.recipients.push(outcome.recipient),
             None => groups.push(Outcomes::from(outcome)),
         }
@@ -89,11 +96,25 @@ pub(crate) fn group(outcomes: &[Outcome]) -> Vec<Outcomes> {
 
 impl Outcomes {
     fn from(outcome: &Outcome) -> Self {
-        let Outcome { recipient, kind, status, at, relay, text } = outcome;
+        let Outcome {
+            recipient,
+            kind,
+            status,
+            at,
+            relay,
+            text,
+        } = outcome;
         let (kind, status, at, recipients) = (*kind, *status, *at, vec![*recipient]);
         let relay = cut(relay, NAME_MAX).to_owned();
         let text = cut(text, TEXT_MAX).to_owned();
-        Self { kind, status, at, relay, text, recipients }
+        Self {
+            kind,
+            status,
+            at,
+            relay,
+            text,
+            recipients,
+        }
     }
 
     fn says_the_same_as(&self, outcome: &Outcome) -> bool {
@@ -104,8 +125,22 @@ impl Outcomes {
 
     /// The outcome of one of the recipients.
     pub(crate) fn of(&self, recipient: u32) -> Outcome {
-        let Self { kind, status, at, relay, text, .. } = self.clone();
-        Outcome { recipient, kind, status, at, relay, text }
+        let Self {
+            kind,
+            status,
+            at,
+            relay,
+            text,
+            ..
+        } = self.clone();
+        Outcome {
+            recipient,
+            kind,
+            status,
+            at,
+            relay,
+            text,
+        }
     }
 }
 
@@ -155,7 +190,11 @@ fn encode(record: &Record) -> Vec<u8> {
 /// beyond them is damage, as is anything that [`append`] would not write.
 pub(crate) fn decode(payload: &[u8], recipients: usize) -> Result<Record, Damage> {
     let record = read(payload, recipients).ok_or(Damage::Journal)?;
-    if encode(&record) == payload { Ok(record) } else { Err(Damage::Journal) }
+    if encode(&record) == payload {
+        Ok(record)
+    } else {
+        Err(Damage::Journal)
+    }
 }
 
 fn read(payload: &[u8], recipients: usize) -> Option<Record> {
@@ -240,7 +279,9 @@ impl Rest<'_> {
     }
 
     fn time(&mut self) -> Option<Timestamp> {
-        self.take().map(u64::from_le_bytes).map(Timestamp::from_micros)
+        self.take()
+            .map(u64::from_le_bytes)
+            .map(Timestamp::from_micros)
     }
 
     fn text(&mut self) -> Option<String> {
@@ -306,16 +347,32 @@ mod tests {
     fn record() -> impl Strategy<Value = Record> {
         let at = any::<u64>().prop_map(Timestamp::from_micros);
         let attempt = ("\\PC{0,20}", at.clone(), list()).prop_map(|(gateway, at, recipients)| {
-            Record::Attempt(AttemptMark { gateway, at, recipients })
+            Record::Attempt(AttemptMark {
+                gateway,
+                at,
+                recipients,
+            })
         });
         let outcome = (kind(), at, "\\PC{0,20}", "\\PC{0,99}", list());
         let outcome = outcome.prop_map(|(kind, at, relay, text, recipients)| {
             let status = StatusCode::new(4, 7, 999);
-            Record::Outcome(Outcomes { kind, status, at, relay, text, recipients })
+            Record::Outcome(Outcomes {
+                kind,
+                status,
+                at,
+                relay,
+                text,
+                recipients,
+            })
         });
         let carried = (any::<u32>(), list(), list(), list());
         let carried = carried.prop_map(|(attempts, uncertain, open, doubted)| {
-            Record::Carried(Carried { attempts, uncertain, open, doubted })
+            Record::Carried(Carried {
+                attempts,
+                uncertain,
+                open,
+                doubted,
+            })
         });
         prop_oneof![attempt, outcome, Just(Record::Closed), carried]
     }
@@ -346,7 +403,11 @@ mod tests {
 
     #[test]
     fn places_beyond_the_recipients_are_damage() {
-        let mark = AttemptMark { gateway: "g".into(), at: Timestamp::default(), recipients: vec![3] };
+        let mark = AttemptMark {
+            gateway: "g".into(),
+            at: Timestamp::default(),
+            recipients: vec![3],
+        };
         let payload = encode(&Record::Attempt(mark));
         assert!(decode(&payload, 4).is_ok());
         assert_eq!(decode(&payload, 3), Err(Damage::Journal));
@@ -362,7 +423,12 @@ mod tests {
     fn the_worst_lists_fit_a_record() {
         let odd: Vec<u32> = (0..10_000).filter(|n| n % 2 == 1).collect();
         let (uncertain, open, doubted) = (odd.clone(), odd.clone(), odd);
-        let carried = Carried { attempts: 1, uncertain, open, doubted };
+        let carried = Carried {
+            attempts: 1,
+            uncertain,
+            open,
+            doubted,
+        };
         assert!(encode(&Record::Carried(carried)).len() <= RECORD_MAX as usize);
     }
 

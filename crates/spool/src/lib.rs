@@ -44,3 +44,20 @@ pub use meta::{
     AttemptMark, Done, Found, Meta, Outcome, OutcomeKind, Queue, RecipientState, Source, TEXT_MAX,
 };
 pub use spool::Spool;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_may_go_from_thread_to_thread() {
+        fn is_sendable<T: Send + Sync + 'static>() {}
+        is_sendable::<Spool>();
+        is_sendable::<Draft>();
+        is_sendable::<Claim>();
+        is_sendable::<Content>();
+        is_sendable::<Submission>();
+        is_sendable::<DropDraft>();
+        is_sendable::<SpoolError>();
+    }
+}

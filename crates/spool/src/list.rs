@@ -27,7 +27,11 @@ pub fn list(root: &Path) -> Result<Vec<Found>, SpoolError> {
 
 fn list_on<D: Disk>(disk: &D, root: &Path) -> Result<Vec<Found>, SpoolError> {
     let folders = Folders::open(disk, root)?;
-    let scan = Scan { disk, folders: &folders, set_aside: false };
+    let scan = Scan {
+        disk,
+        folders: &folders,
+        set_aside: false,
+    };
     let mut found = Vec::new();
     for queue in [Queue::Hold, Queue::Deferred, Queue::Incoming] {
         scan.queue(queue, &mut found)?;
@@ -51,7 +55,13 @@ fn submission<D: Disk>(disk: &D, folder: &Folder<D>, name: &OsStr) -> Option<Fou
     let Some(drop_name) = name.to_str().and_then(|text| text.parse::<DropName>().ok()) else {
         return Some(damaged(Damage::Name));
     };
-    let look = look_at(disk, folder, drop_name, format::CONTENT_MAX, Timestamp::default());
+    let look = look_at(
+        disk,
+        folder,
+        drop_name,
+        format::CONTENT_MAX,
+        Timestamp::default(),
+    );
     let (facts, header, envelope) = match look {
         Ok((_, facts, header, envelope)) => (facts, header, envelope),
         Err(Refusal::Damage(why)) => return Some(damaged(why)),
@@ -60,7 +70,10 @@ fn submission<D: Disk>(disk: &D, folder: &Folder<D>, name: &OsStr) -> Option<Fou
         Err(Refusal::Io(_)) => return Some(damaged(Damage::Unreadable)),
     };
     debug_assert!(header.envelope_len <= ENVELOPE_MAX);
-    let submitter = Submitter::Local { uid: facts.uid, login: None };
+    let submitter = Submitter::Local {
+        uid: facts.uid,
+        login: None,
+    };
     Some(Found::Entry(Box::new(Meta {
         id: QueueId::from_number(0),
         queue: Queue::Maildrop,
@@ -68,7 +81,10 @@ fn submission<D: Disk>(disk: &D, folder: &Folder<D>, name: &OsStr) -> Option<Fou
         size: header.content_len,
         recipients: vec![RecipientState::default(); envelope.recipients.len()],
         envelope,
-        origin: Origin { submitter, script: None },
+        origin: Origin {
+            submitter,
+            script: None,
+        },
         source: Some(crate::Source::Drop(drop_name)),
         attempts: 0,
         uncertain: false,

@@ -24,6 +24,10 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
     let bytes = fs2::available_space(path)?;
     let counts = nix::sys::statvfs::statvfs(path)?;
     let counted = counts.files() > 0;
-    let files = if counted { counts.files_available() } else { u64::MAX };
+    let files = if counted {
+        counts.files_available()
+    } else {
+        u64::MAX
+    };
     Ok(Space { bytes, files })
 }

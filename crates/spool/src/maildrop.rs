@@ -62,7 +62,9 @@ impl FromStr for DropName {
         if text.len() != 32 || !text.bytes().all(digit) {
             return Err(());
         }
-        u128::from_str_radix(text, 16).map(|number| Self(number.to_be_bytes())).map_err(|_| ())
+        u128::from_str_radix(text, 16)
+            .map(|number| Self(number.to_be_bytes()))
+            .map_err(|_| ())
     }
 }
 
@@ -81,7 +83,11 @@ pub fn drop_in<D: Disk>(
     let mut bytes = [0; 16];
     disk.random(&mut bytes).map_err(fault("choose a name in"))?;
     let name = DropName(bytes);
-    let section = Section { envelope: envelope.clone(), origin: None, source: None };
+    let section = Section {
+        envelope: envelope.clone(),
+        origin: None,
+        source: None,
+    };
     let (file, named) = match disk.create_unnamed(&folder, READY_MODE) {
         Err(error) if no_unnamed_files(&error) => {
             let file = disk.create_new(&folder, &name.file_name(), WRITING_MODE);
@@ -90,7 +96,15 @@ pub fn drop_in<D: Disk>(
         file => (file.map_err(fault("create a file in"))?, false),
     };
     let path = dir.join(name.to_string());
-    let mut draft = DropDraft { disk, folder, name, path, named, committed: false, writer: None };
+    let mut draft = DropDraft {
+        disk,
+        folder,
+        name,
+        path,
+        named,
+        committed: false,
+        writer: None,
+    };
     let ident = (Kind::Drop, QueueId::from_number(0), Timestamp::default());
     let refused = |why| SpoolError::refused("store", &draft.path, why);
     draft.writer = Some(Writer::new(Arc::new(file), ident, &section).map_err(refused)?);
@@ -110,6 +124,12 @@ pub struct DropDraft<D: Disk = RealDisk> {
     writer: Option<Writer<D>>,
 }
 
+impl<D: Disk> fmt::Debug for DropDraft<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DropDraft").field(&self.name).finish()
+    }
+}
+
 impl<D: Disk> DropDraft<D> {
     /// Bytes of content so far.
     #[must_use]
@@ -123,9 +143,13 @@ impl<D: Disk> DropDraft<D> {
     ///
     /// What the disk says. Nothing is left in maildrop after an error, as after dropping this.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        let Self { disk, path, writer, .. } = self;
+        let Self {
+            disk, path, writer, ..
+        } = self;
         let writer = writer.as_mut().expect("made with the draft");
-        writer.write(disk, bytes).map_err(|error| SpoolError::io("write", &*path, error))
+        writer
+            .write(disk, bytes)
+            .map_err(|error| SpoolError::io("write", &*path, error))
     }
 
     /// Makes the submission visible and durable. When this returns the name, the mail is safe.
@@ -134,15 +158,25 @@ impl<D: Disk> DropDraft<D> {
     ///
     /// What the disk says; then nothing is left in maildrop.
     pub fn commit(mut self) -> Result<DropName, SpoolError> {
-        let Self { disk, folder, name, path, named, writer, .. } = &mut self;
+        let Self {
+            disk,
+            folder,
+            name,
+            path,
+            named,
+            writer,
+            ..
+        } = &mut self;
         let writer = writer.as_mut().expect("made with the draft");
         let fault = |op| SpoolError::at(op, path);
         writer.finish(disk).map_err(fault("write"))?;
         let file = writer.file();
         if *named {
-            disk.set_mode(file, READY_MODE).map_err(fault("make ready"))?;
+            disk.set_mode(file, READY_MODE)
+                .map_err(fault("make ready"))?;
         } else {
-            disk.link(file, folder, &name.file_name()).map_err(fault("name"))?;
+            disk.link(file, folder, &name.file_name())
+                .map_err(fault("name"))?;
             *named = true;
         }
         disk.sync(file).map_err(fault("sync"))?;
@@ -178,7 +212,13 @@ mod tests {
     fn names_print_as_they_are_read() {
         let name = DropName([0xAB; 16]);
         assert_eq!(name.to_string().parse(), Ok(name));
-        for bad in ["", "ab", &"AB".repeat(16), &"+b".repeat(16), &"ab".repeat(17)] {
+        for bad in [
+            "",
+            "ab",
+            &"AB".repeat(16),
+            &"+b".repeat(16),
+            &"ab".repeat(17),
+        ] {
             assert_eq!(bad.parse::<DropName>(), Err(()), "{bad}");
         }
     }

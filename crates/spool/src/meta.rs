@@ -189,6 +189,8 @@ impl Meta {
     /// The places of the recipients that are not done.
     pub fn pending(&self) -> impl Iterator<Item = u32> + '_ {
         let states = self.recipients.iter().zip(0u32..);
-        states.filter(|(state, _)| state.done.is_none()).map(|(_, place)| place)
+        states
+            .filter(|(state, _)| state.done.is_none())
+            .map(|(_, place)| place)
     }
 }

@@ -26,7 +26,11 @@ impl<D: Disk> Spool<D> {
     /// that the disk does not let be read is reported as damaged and left where it is.
     pub fn scan(&self) -> Result<Vec<Found>, SpoolError> {
         let inner = &self.inner;
-        let scan = Scan { disk: &*inner.disk, folders: &inner.folders, set_aside: true };
+        let scan = Scan {
+            disk: &*inner.disk,
+            folders: &inner.folders,
+            set_aside: true,
+        };
         let mut found = Vec::new();
         for queue in [Queue::Hold, Queue::Deferred, Queue::Incoming] {
             scan.queue(queue, &mut found)?;
@@ -59,7 +63,12 @@ impl<D: Disk> Scan<'_, D> {
                 found.extend(self.one(queue, number, folder, &name)?);
             }
         }
-        let (_, top) = self.folders.tops().iter().find(|(name, _)| *name == queue).expect("a top");
+        let (_, top) = self
+            .folders
+            .tops()
+            .iter()
+            .find(|(name, _)| *name == queue)
+            .expect("a top");
         for name in top.names(self.disk)? {
             if !(0..self.folders.shards(queue).len()).any(|n| *name == *shard_name(n)) {
                 found.push(self.damaged(queue, top, &name, Damage::Name));
@@ -108,7 +117,12 @@ impl<D: Disk> Scan<'_, D> {
             Err(Fault::Io(error)) if is_about_the_file(&error) => {
                 let name = clean(name);
                 let why = Damage::Unreadable;
-                return Ok(Some(Found::Damaged { name, queue, why, moved_to: None }));
+                return Ok(Some(Found::Damaged {
+                    name,
+                    queue,
+                    why,
+                    moved_to: None,
+                }));
             }
             Err(Fault::Io(error)) => {
                 return Err(SpoolError::io("read", folder.path.join(name), error));
@@ -117,12 +131,7 @@ impl<D: Disk> Scan<'_, D> {
         Ok(Some(self.damaged(queue, folder, name, why)))
     }
 
-    fn read(
-        &self,
-        queue: Queue,
-        folder: &Folder<D>,
-        name: &OsStr,
-    ) -> Result<Option<Meta>, Fault> {
+    fn read(&self, queue: Queue, folder: &Folder<D>, name: &OsStr) -> Result<Option<Meta>, Fault> {
         let facts = match self.disk.facts_at(&folder.dir, name) {
             Err(error) if is(&error, Errno::ENOENT) => return Ok(None),
             facts => facts?,
@@ -150,13 +159,24 @@ impl<D: Disk> Scan<'_, D> {
     ) -> Found {
         let aside = || self.folders.set_aside(self.disk, folder, name).ok();
         let moved_to = if self.set_aside { aside() } else { None };
-        Found::Damaged { name: clean(name), queue, why, moved_to }
+        Found::Damaged {
+            name: clean(name),
+            queue,
+            why,
+            moved_to,
+        }
     }
 }
 
 /// Whether an error says something about this one file, not about the whole system.
 pub(crate) fn is_about_the_file(error: &std::io::Error) -> bool {
-    [Errno::EIO, Errno::EACCES, Errno::EPERM, Errno::ELOOP, Errno::ENXIO]
-        .iter()
-        .any(|errno| is(error, *errno))
+    [
+        Errno::EIO,
+        Errno::EACCES,
+        Errno::EPERM,
+        Errno::ELOOP,
+        Errno::ENXIO,
+    ]
+    .iter()
+    .any(|errno| is(error, *errno))
 }

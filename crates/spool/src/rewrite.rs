@@ -87,7 +87,10 @@ impl<D: Disk> Claim<D> {
         }
         let offset = at + bytes.len() as u64;
         let zeros = self.header.file_len().saturating_sub(offset);
-        bytes.resize(bytes.len() + usize::try_from(zeros).expect("two blocks at most"), 0);
+        bytes.resize(
+            bytes.len() + usize::try_from(zeros).expect("two blocks at most"),
+            0,
+        );
         write_all(&*self.inner.disk, file, &bytes, at)?;
         Ok(Tail { offset, chain })
     }

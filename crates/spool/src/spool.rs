@@ -30,13 +30,17 @@ pub struct Spool<D: Disk = RealDisk> {
 
 impl<D: Disk> Clone for Spool<D> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
     }
 }
 
 impl<D: Disk> fmt::Debug for Spool<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Spool").field(&self.inner.folders.root.path).finish()
+        f.debug_tuple("Spool")
+            .field(&self.inner.folders.root.path)
+            .finish()
     }
 }
 
@@ -76,7 +80,9 @@ impl<D: Disk> Spool<D> {
             poisoned: Mutex::default(),
             _lock: lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The content of an entry. It is read once to verify its checksum before this returns.
@@ -102,16 +108,25 @@ impl<D: Disk> Spool<D> {
         let name = entry_name(id);
         if to == Queue::Maildrop {
             let path = inner.folders.maildrop.path.join(name);
-            return Err(SpoolError::refused("move", path, "nothing is moved to maildrop"));
+            return Err(SpoolError::refused(
+                "move",
+                path,
+                "nothing is moved to maildrop",
+            ));
         }
         let from = inner.find(id)?;
         if from == to {
             return Ok(());
         }
         let (old, new) = (inner.folders.of(from, id), inner.folders.of(to, id));
-        let moved = inner.disk.rename((&old.dir, &name), (&new.dir, &name), false);
+        let moved = inner
+            .disk
+            .rename((&old.dir, &name), (&new.dir, &name), false);
         moved.map_err(|error| SpoolError::io("move", old.path.join(&name), error))?;
-        if [from, to].iter().any(|queue| matches!(queue, Queue::Hold | Queue::Corrupt)) {
+        if [from, to]
+            .iter()
+            .any(|queue| matches!(queue, Queue::Hold | Queue::Corrupt))
+        {
             inner.touch(from, id);
             inner.touch(to, id);
         }
@@ -163,7 +178,10 @@ impl<D: Disk> Spool<D> {
     /// What the disk says.
     pub fn space(&self) -> Result<Space, SpoolError> {
         let path = &self.inner.folders.root.path;
-        self.inner.disk.space(path).map_err(|error| SpoolError::io("look at", path, error))
+        self.inner
+            .disk
+            .space(path)
+            .map_err(|error| SpoolError::io("look at", path, error))
     }
 
     /// Whether the disk works (again): writes, syncs and reads back a file of its own in `state`.
@@ -208,7 +226,10 @@ impl<D: Disk> Inner<D> {
         // Twice, as in `Folders::find`.
         for queue in LIVE.into_iter().chain(LIVE) {
             let path = self.path(queue, id);
-            let file = match self.disk.open(&self.folders.of(queue, id).dir, &name, write) {
+            let file = match self
+                .disk
+                .open(&self.folders.of(queue, id).dir, &name, write)
+            {
                 Err(error) if is(&error, Errno::ENOENT) => continue,
                 file => file.map_err(|error| SpoolError::io("open", &path, error))?,
             };
@@ -228,14 +249,13 @@ impl<D: Disk> Inner<D> {
     }
 
     /// An entry's content, verified; a damaged entry is set aside.
-    pub(crate) fn verified_content(
-        &self,
-        id: QueueId,
-    ) -> Result<(Queue, Content<D>), SpoolError> {
+    pub(crate) fn verified_content(&self, id: QueueId) -> Result<(Queue, Content<D>), SpoolError> {
         let (queue, file, facts) = self.open_entry(id, false)?;
         let file = Arc::new(file);
         let read = entry::read(&*self.disk, &file, facts.size, queue);
-        let header = read.map_err(|fault| self.unreadable(id, queue, fault))?.header;
+        let header = read
+            .map_err(|fault| self.unreadable(id, queue, fault))?
+            .header;
         let mut content = entry::content(Arc::clone(&self.disk), file, &header);
         match content.verify() {
             Ok(true) => Ok((queue, content)),
@@ -290,7 +310,10 @@ fn take_lock<D: Disk>(disk: &D, state: &Folder<D>) -> Result<D::File, SpoolError
         file => file,
     };
     let file = file.map_err(|error| SpoolError::io("open", &path, error))?;
-    match disk.lock(&file).map_err(|error| SpoolError::io("lock", &path, error))? {
+    match disk
+        .lock(&file)
+        .map_err(|error| SpoolError::io("lock", &path, error))?
+    {
         true => Ok(file),
         false => Err(SpoolError::new("lock", path, ErrorKind::AnotherRelayd)),
     }
@@ -308,7 +331,10 @@ fn clear_tmp<D: Disk>(disk: &D, tmp: &Folder<D>) -> Result<(), SpoolError> {
 /// The largest id in the live queues, as their names tell.
 fn largest_id<D: Disk>(disk: &D, folders: &Folders<D>) -> Result<Option<QueueId>, SpoolError> {
     let mut largest: Option<QueueId> = None;
-    for folder in LIVE.iter().flat_map(|queue| &folders.shards(*queue)[..SHARDS]) {
+    for folder in LIVE
+        .iter()
+        .flat_map(|queue| &folders.shards(*queue)[..SHARDS])
+    {
         let mut visit = |name: &OsStr| {
             let id = name.to_str().and_then(|text| text.parse().ok());
             largest = largest.max(id);

@@ -16,12 +16,16 @@ impl Meta {
             Record::Carried(carried) => self.carried(carried),
         }
         let states = self.recipients.iter();
-        self.uncertain = states.clone().any(|state| state.done.is_none() && state.uncertain);
+        self.uncertain = states
+            .clone()
+            .any(|state| state.done.is_none() && state.uncertain);
     }
 
     /// An attempt that is still open now was ended by a crash: its recipients stay uncertain.
     fn attempt(&mut self, mark: &AttemptMark) {
-        self.recipients.iter_mut().for_each(|state| state.open = false);
+        self.recipients
+            .iter_mut()
+            .for_each(|state| state.open = false);
         for place in &mark.recipients {
             let state = &mut self.recipients[*place as usize];
             state.doubted = state.uncertain;
@@ -66,11 +70,17 @@ impl Meta {
 
     /// Records from which [`Meta::apply`] makes this state again.
     pub(crate) fn snapshot(&self) -> Vec<Record> {
-        let outcomes: Vec<_> =
-            self.recipients.iter().filter_map(|state| state.last.clone()).collect();
+        let outcomes: Vec<_> = self
+            .recipients
+            .iter()
+            .filter_map(|state| state.last.clone())
+            .collect();
         let places = |flag: fn(&RecipientState) -> bool| {
             let states = self.recipients.iter().zip(0u32..);
-            states.filter(|(state, _)| flag(state)).map(|(_, place)| place).collect()
+            states
+                .filter(|(state, _)| flag(state))
+                .map(|(_, place)| place)
+                .collect()
         };
         let carried = Carried {
             attempts: self.attempts,
@@ -80,7 +90,11 @@ impl Meta {
         };
         let mut records = Vec::new();
         records.extend(self.last_attempt.clone().map(Record::Attempt));
-        records.extend(crate::journal::group(&outcomes).into_iter().map(Record::Outcome));
+        records.extend(
+            crate::journal::group(&outcomes)
+                .into_iter()
+                .map(Record::Outcome),
+        );
         records.push(Record::Carried(carried));
         records
     }
@@ -108,14 +122,20 @@ mod tests {
 
     fn meta(recipients: usize) -> Meta {
         let to = (0..recipients).map(|n| Address::parse(&format!("u{n}@x.example")).unwrap());
-        let submitter = Submitter::Local { uid: 0, login: None };
+        let submitter = Submitter::Local {
+            uid: 0,
+            login: None,
+        };
         Meta {
             id: QueueId::from_number(1),
             queue: Queue::Incoming,
             arrival: Timestamp::default(),
             size: 0,
             envelope: Envelope::new(None, to.collect()),
-            origin: Origin { submitter, script: None },
+            origin: Origin {
+                submitter,
+                script: None,
+            },
             source: None,
             recipients: vec![RecipientState::default(); recipients],
             attempts: 0,
@@ -126,13 +146,24 @@ mod tests {
 
     fn mark(recipients: &[u32]) -> Record {
         let (gateway, at) = ("g".into(), Timestamp::default());
-        Record::Attempt(AttemptMark { gateway, at, recipients: recipients.to_vec() })
+        Record::Attempt(AttemptMark {
+            gateway,
+            at,
+            recipients: recipients.to_vec(),
+        })
     }
 
     fn outcome(recipient: u32, kind: OutcomeKind) -> Record {
         let (status, at) = (StatusCode::new(4, 0, 0), Timestamp::default());
         let (relay, text) = ("none".into(), "why".into());
-        let one = Outcome { recipient, kind, status, at, relay, text };
+        let one = Outcome {
+            recipient,
+            kind,
+            status,
+            at,
+            relay,
+            text,
+        };
         Record::Outcome(group(&[one]).remove(0))
     }
 

@@ -9,6 +9,7 @@
 mod model;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +66,14 @@ impl Drop for TestFile {
     }
 }
 
+impl fmt::Debug for TestDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestDisk")
+            .field("calls", &self.calls())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for TestDisk {
     fn default() -> Self {
         Self::new()
@@ -95,7 +104,9 @@ impl TestDisk {
             short_writes: false,
             dice: Dice(1),
         };
-        Self { shared: Arc::new(Mutex::new(shared)) }
+        Self {
+            shared: Arc::new(Mutex::new(shared)),
+        }
     }
 
     /// How many calls were made.
@@ -165,11 +176,16 @@ impl TestDisk {
     /// If there is no such folder.
     pub fn put(&self, path: &Path, kind: FileKind, mode: u32, bytes: &[u8]) {
         let mut shared = self.shared();
-        let dir = shared.resolve(path.parent().expect("a name")).expect("a folder");
+        let dir = shared
+            .resolve(path.parent().expect("a name"))
+            .expect("a folder");
         let name = path.file_name().expect("a name").to_owned();
         let node = shared.model.add(kind, mode);
         shared.model.write(node, bytes, 0);
-        shared.model.rename(node, None, Some((dir, name)), true).expect("may replace");
+        shared
+            .model
+            .rename(node, None, Some((dir, name)), true)
+            .expect("may replace");
         shared.model.sync_data(node);
         shared.model.sync_dir(dir);
     }
@@ -180,7 +196,10 @@ impl TestDisk {
         let shared = self.shared();
         let dir = shared.resolve(path).ok();
         let names = dir.map(|dir| shared.model.names(dir)).unwrap_or_default();
-        names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+        names
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -200,12 +219,7 @@ impl TestDisk {
         }
     }
 
-    fn sync(
-        &self,
-        node: Node,
-        kind: Sync,
-        act: impl FnOnce(&mut Model),
-    ) -> io::Result<()> {
+    fn sync(&self, node: Node, kind: Sync, act: impl FnOnce(&mut Model)) -> io::Result<()> {
         match self.call() {
             Ok(mut shared) if shared.skipped != Some(kind) => {
                 act(&mut shared.model);
@@ -223,7 +237,11 @@ impl TestDisk {
     }
 
     fn file(&self, node: Node) -> TestFile {
-        TestFile { shared: Arc::clone(&self.shared), node, locked: AtomicBool::new(false) }
+        TestFile {
+            shared: Arc::clone(&self.shared),
+            node,
+            locked: AtomicBool::new(false),
+        }
     }
 }
 
@@ -252,7 +270,9 @@ impl Disk for TestDisk {
         let parent = shared.resolve(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().ok_or(Errno::EEXIST)?.to_owned();
         let node = shared.model.add(FileKind::Directory, mode);
-        shared.model.rename(node, None, Some((parent, name)), false)?;
+        shared
+            .model
+            .rename(node, None, Some((parent, name)), false)?;
         shared.model.sync_dir(parent);
         Ok(())
     }
@@ -264,7 +284,9 @@ impl Disk for TestDisk {
     fn make_dir(&self, parent: &Node, name: &str, mode: u32) -> io::Result<()> {
         let mut shared = self.call()?;
         let node = shared.model.add(FileKind::Directory, mode);
-        shared.model.rename(node, None, Some((*parent, name.into())), false)
+        shared
+            .model
+            .rename(node, None, Some((*parent, name.into())), false)
     }
 
     fn open_dir(&self, parent: &Node, name: &str) -> io::Result<Node> {
@@ -302,7 +324,9 @@ impl Disk for TestDisk {
     fn create_new(&self, dir: &Node, name: &OsStr, mode: u32) -> io::Result<TestFile> {
         let mut shared = self.call()?;
         let node = shared.model.add(FileKind::Regular, mode);
-        shared.model.rename(node, None, Some((*dir, name.to_owned())), false)?;
+        shared
+            .model
+            .rename(node, None, Some((*dir, name.to_owned())), false)?;
         Ok(self.file(node))
     }
 
@@ -322,15 +346,12 @@ impl Disk for TestDisk {
 
     fn link(&self, file: &TestFile, dir: &Node, name: &OsStr) -> io::Result<()> {
         let mut shared = self.call()?;
-        shared.model.rename(file.node, None, Some((*dir, name.to_owned())), false)
+        shared
+            .model
+            .rename(file.node, None, Some((*dir, name.to_owned())), false)
     }
 
-    fn rename(
-        &self,
-        from: (&Node, &OsStr),
-        to: (&Node, &OsStr),
-        replace: bool,
-    ) -> io::Result<()> {
+    fn rename(&self, from: (&Node, &OsStr), to: (&Node, &OsStr), replace: bool) -> io::Result<()> {
         let mut shared = self.call()?;
         let node = shared.model.find(*from.0, from.1)?;
         let (from, to) = ((*from.0, from.1.to_owned()), (*to.0, to.1.to_owned()));
@@ -343,7 +364,9 @@ impl Disk for TestDisk {
         if shared.model.facts(node).kind == FileKind::Directory {
             return Err(Errno::EISDIR.into());
         }
-        shared.model.rename(node, Some((*dir, name.to_owned())), None, false)
+        shared
+            .model
+            .rename(node, Some((*dir, name.to_owned())), None, false)
     }
 
     fn facts(&self, file: &TestFile) -> io::Result<Facts> {
@@ -357,7 +380,11 @@ impl Disk for TestDisk {
 
     fn write_at(&self, file: &TestFile, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut shared = self.call()?;
-        let count = if shared.short_writes { bytes.len().div_ceil(2) } else { bytes.len() };
+        let count = if shared.short_writes {
+            bytes.len().div_ceil(2)
+        } else {
+            bytes.len()
+        };
         let offset = usize::try_from(offset).map_err(|_| Errno::EFBIG)?;
         shared.model.write(file.node, &bytes[..count], offset);
         Ok(count)
@@ -396,7 +423,10 @@ impl Disk for TestDisk {
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
         drop(self.call()?);
-        Ok(Space { bytes: 1 << 40, files: 1 << 20 })
+        Ok(Space {
+            bytes: 1 << 40,
+            files: 1 << 20,
+        })
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {

@@ -42,7 +42,13 @@ impl<D: Disk> Writer<D> {
         };
         let mut buffer = vec![0; header.encode().len()];
         buffer.extend_from_slice(&envelope);
-        Ok(Self { file, header, sum: crc32fast::Hasher::new(), buffer, offset: 0 })
+        Ok(Self {
+            file,
+            header,
+            sum: crc32fast::Hasher::new(),
+            buffer,
+            offset: 0,
+        })
     }
 
     pub(crate) fn file(&self) -> &Arc<D::File> {
@@ -65,7 +71,11 @@ impl<D: Disk> Writer<D> {
         }
         self.sum.update(bytes);
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_LEN { self.flush(disk) } else { Ok(()) }
+        if self.buffer.len() >= BUFFER_LEN {
+            self.flush(disk)
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends the content: the journal area and the header are written. Nothing is synced.
@@ -123,7 +133,9 @@ pub(crate) fn write_all<D: Disk>(
 /// one with a name is to be made instead.
 pub(crate) fn no_unnamed_files(error: &io::Error) -> bool {
     let missing = [Errno::EOPNOTSUPP, Errno::EISDIR, Errno::ENOENT];
-    missing.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+    missing
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 /// The text of an id as a file's name.

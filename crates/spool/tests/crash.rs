@@ -1,7 +1,10 @@
 //! Stops every scenario before every disk call, takes what a crash may leave, and compares it
 //! with what was promised. The last tests see to it that this would notice a missing sync.
 
-#![expect(clippy::print_stdout, reason = "the number of crash points is part of the result")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the number of crash points is part of the result"
+)]
 
 mod world;
 
@@ -24,7 +27,9 @@ fn fresh(disk: TestDisk) -> TestDisk {
 
 fn survivals(call: u64) -> impl Iterator<Item = Survival> {
     let random = (0..SUBSETS).map(move |seed| Survival::Random(call * SUBSETS + seed));
-    [Survival::Dropped, Survival::Kept, Survival::Killed].into_iter().chain(random)
+    [Survival::Dropped, Survival::Kept, Survival::Killed]
+        .into_iter()
+        .chain(random)
 }
 
 /// Runs a scenario until call number `call`, and says whether it got to its end.
@@ -44,15 +49,21 @@ fn enumerate(base: &TestDisk, skipped: Option<Sync>, scenario: Scenario) -> Tall
         let (world, ended) = run(base, skipped, scenario, call);
         for how in survivals(call) {
             tally.points += 1;
-            let result = world.check(world.disk.survivor(how)).and_then(|after| match how {
-                // Killed, started again, and only then the power goes.
-                Survival::Killed => {
-                    tally.points += 1;
-                    world.check_again(&after)
-                }
-                _ => Ok(()),
-            });
-            tally.violations.extend(result.err().map(|why| format!("call {call}, {how:?}: {why}")));
+            let result = world
+                .check(world.disk.survivor(how))
+                .and_then(|after| match how {
+                    // Killed, started again, and only then the power goes.
+                    Survival::Killed => {
+                        tally.points += 1;
+                        world.check_again(&after)
+                    }
+                    _ => Ok(()),
+                });
+            tally.violations.extend(
+                result
+                    .err()
+                    .map(|why| format!("call {call}, {how:?}: {why}")),
+            );
         }
         if ended {
             return tally;
@@ -64,10 +75,18 @@ fn enumerate(base: &TestDisk, skipped: Option<Sync>, scenario: Scenario) -> Tall
 impl World {
     fn check_again(&self, after: &World) -> Result<(), String> {
         let mut expected = self.messages.clone();
-        expected.extend(after.messages.iter().map(|(number, it)| (*number, it.clone())));
-        let mut world = World::on(after.disk.survivor(Survival::Killed)).map_err(|e| e.to_string())?;
+        expected.extend(
+            after
+                .messages
+                .iter()
+                .map(|(number, it)| (*number, it.clone())),
+        );
+        let mut world =
+            World::on(after.disk.survivor(Survival::Killed)).map_err(|e| e.to_string())?;
         (world.messages, world.ids) = (expected, after.ids.clone());
-        world.check(after.disk.survivor(Survival::Dropped)).map(|_| ())
+        world
+            .check(after.disk.survivor(Survival::Dropped))
+            .map(|_| ())
     }
 }
 
@@ -77,7 +96,11 @@ fn every_scenario(name: &str, disk: TestDisk) {
     for (scenario_name, scenario) in SCENARIOS {
         let tally = enumerate(&base, None, scenario);
         println!("{name}, {scenario_name}: {} crash points", tally.points);
-        assert_eq!(tally.violations, Vec::<String>::new(), "{name}, {scenario_name}");
+        assert_eq!(
+            tally.violations,
+            Vec::<String>::new(),
+            "{name}, {scenario_name}"
+        );
         points += tally.points;
     }
     println!("crash points: {points}");
@@ -99,7 +122,10 @@ fn nothing_is_lost_with_short_writes() {
     base.short_writes();
     let mut world = World::on(base).expect("a spool can be opened");
     world.accept(1, 3, true).unwrap();
-    world.check(world.disk.survivor(Survival::Dropped)).map(|_| ()).unwrap();
+    world
+        .check(world.disk.survivor(Survival::Dropped))
+        .map(|_| ())
+        .unwrap();
 }
 
 /// A spool that is only half made is made whole, and takes mail.
@@ -149,7 +175,11 @@ fn stop_again(world: &World) -> usize {
         (again.messages, again.ids) = (world.messages.clone(), world.ids.clone());
         disk.stop_at(disk.calls() + second);
         let ended = again.intake().is_ok();
-        for how in [Survival::Dropped, Survival::Random(second), Survival::Random(second + 1000)] {
+        for how in [
+            Survival::Dropped,
+            Survival::Random(second),
+            Survival::Random(second + 1000),
+        ] {
             let result = again.check(disk.survivor(how)).map(|_| ());
             assert_eq!(result, Ok(()), "second stop at {second}, {how:?}");
             points += 1;
@@ -163,28 +193,67 @@ fn stop_again(world: &World) -> usize {
 
 fn is_noticed(disk: TestDisk, skipped: Sync, scenario_name: &str, expected: &str) {
     let base = fresh(disk);
-    let (_, scenario) = *SCENARIOS.iter().find(|(name, _)| *name == scenario_name).expect("its name");
+    let (_, scenario) = *SCENARIOS
+        .iter()
+        .find(|(name, _)| *name == scenario_name)
+        .expect("its name");
     let tally = enumerate(&base, Some(skipped), scenario);
-    let found = tally.violations.iter().filter(|why| why.contains(expected)).count();
-    println!("without {skipped:?}: {found} of {} crash points wrong", tally.points);
-    assert!(found > 0, "{scenario_name} without {skipped:?}: {:?}", tally.violations);
+    let found = tally
+        .violations
+        .iter()
+        .filter(|why| why.contains(expected))
+        .count();
+    println!(
+        "without {skipped:?}: {found} of {} crash points wrong",
+        tally.points
+    );
+    assert!(
+        found > 0,
+        "{scenario_name} without {skipped:?}: {:?}",
+        tally.violations
+    );
 }
 
 #[test]
 fn a_missing_file_sync_is_noticed() {
     is_noticed(TestDisk::new(), Sync::File, "accept", "accepted and lost");
     is_noticed(TestDisk::new(), Sync::File, "intake", "accepted and lost");
-    is_noticed(TestDisk::without_unnamed_files(), Sync::File, "accept", "accepted and lost");
+    is_noticed(
+        TestDisk::without_unnamed_files(),
+        Sync::File,
+        "accept",
+        "accepted and lost",
+    );
 }
 
 #[test]
 fn a_missing_sync_of_marks_and_outcomes_is_noticed() {
-    is_noticed(TestDisk::new(), Sync::Data, "attempt and outcome", "marked and forgotten");
-    is_noticed(TestDisk::new(), Sync::Data, "partial outcome", "done durably and forgotten");
+    is_noticed(
+        TestDisk::new(),
+        Sync::Data,
+        "attempt and outcome",
+        "marked and forgotten",
+    );
+    is_noticed(
+        TestDisk::new(),
+        Sync::Data,
+        "partial outcome",
+        "done durably and forgotten",
+    );
 }
 
 #[test]
 fn a_missing_folder_sync_is_noticed() {
-    is_noticed(TestDisk::new(), Sync::Dir, "retire", "retired and there again");
-    is_noticed(TestDisk::new(), Sync::Dir, "intake", "retired and there again");
+    is_noticed(
+        TestDisk::new(),
+        Sync::Dir,
+        "retire",
+        "retired and there again",
+    );
+    is_noticed(
+        TestDisk::new(),
+        Sync::Dir,
+        "intake",
+        "retired and there again",
+    );
 }

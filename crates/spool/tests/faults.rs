@@ -2,7 +2,10 @@
 //! what is there afterwards with what was promised. A file is never synced again after a sync of
 //! it failed.
 
-#![expect(clippy::print_stdout, reason = "the number of faults is part of the result")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the number of faults is part of the result"
+)]
 
 mod world;
 
@@ -31,7 +34,10 @@ fn inject(base: &TestDisk, scenario: Scenario) -> usize {
             world.disk.fail_at(world.disk.calls() + call, errno as i32);
             let result = scenario(&mut world);
             let context = format!("call {call}, {errno}, {result:?}");
-            assert!(!world.disk.retried_a_sync(), "{context}: a sync was retried");
+            assert!(
+                !world.disk.retried_a_sync(),
+                "{context}: a sync was retried"
+            );
             for how in [Survival::Killed, Survival::Dropped, Survival::Kept] {
                 check(&world, how).unwrap_or_else(|why| panic!("{context}, {how:?}: {why}"));
             }
@@ -56,7 +62,10 @@ fn check(world: &World, how: Survival) -> Result<(), String> {
 
 fn every_scenario(disk: TestDisk) {
     drop(World::on(disk.clone()).expect("a spool can be made"));
-    let faults: usize = SCENARIOS.iter().map(|(_, scenario)| inject(&disk, *scenario)).sum();
+    let faults: usize = SCENARIOS
+        .iter()
+        .map(|(_, scenario)| inject(&disk, *scenario))
+        .sum();
     println!("faults: {faults}");
 }
 
@@ -97,7 +106,13 @@ fn a_failed_start_leaves_the_mail_alone() {
 }
 
 fn is_poisoned(result: Result<(), SpoolError>) -> bool {
-    matches!(result, Err(SpoolError { kind: ErrorKind::Poisoned, .. }))
+    matches!(
+        result,
+        Err(SpoolError {
+            kind: ErrorKind::Poisoned,
+            ..
+        })
+    )
 }
 
 /// After a failed sync the file takes nothing any more, through no claim; a new file does.
@@ -107,11 +122,17 @@ fn a_failed_sync_is_healed_by_a_new_file_only() {
     world.accept(1, 2, false).unwrap();
     let mut claim = world.claim(1).unwrap();
     world.mark(&mut claim, 1, &[0, 1]).unwrap();
-    world.record(&mut claim, 1, &[(0, OutcomeKind::Sent)]).unwrap();
-    world.disk.fail_at(world.disk.calls() + 1, Errno::EIO as i32);
+    world
+        .record(&mut claim, 1, &[(0, OutcomeKind::Sent)])
+        .unwrap();
+    world
+        .disk
+        .fail_at(world.disk.calls() + 1, Errno::EIO as i32);
     assert!(claim.sync().is_err());
     assert!(is_poisoned(claim.sync()));
-    assert!(is_poisoned(claim.record(&[world::outcome(1, OutcomeKind::Deferred)])));
+    assert!(is_poisoned(
+        claim.record(&[world::outcome(1, OutcomeKind::Deferred)])
+    ));
     assert!(is_poisoned(claim.mark_attempt(&world::mark(&[1]))));
     drop(claim);
     let mut claim = world.claim(1).unwrap();
@@ -131,11 +152,17 @@ fn outcomes_that_a_disk_does_not_take_are_written_later() {
     world.accept(1, 2, false).unwrap();
     let mut claim = world.claim(1).unwrap();
     world.mark(&mut claim, 1, &[0, 1]).unwrap();
-    world.disk.fail_at(world.disk.calls() + 1, Errno::ENOSPC as i32);
-    let full = world.record(&mut claim, 1, &[(0, OutcomeKind::Sent)]).unwrap_err();
+    world
+        .disk
+        .fail_at(world.disk.calls() + 1, Errno::ENOSPC as i32);
+    let full = world
+        .record(&mut claim, 1, &[(0, OutcomeKind::Sent)])
+        .unwrap_err();
     assert!(full.is_full());
     assert!(claim.meta().recipients[0].done.is_some());
-    world.record(&mut claim, 1, &[(1, OutcomeKind::Sent)]).unwrap();
+    world
+        .record(&mut claim, 1, &[(1, OutcomeKind::Sent)])
+        .unwrap();
     world.sync(&mut claim, 1).unwrap();
     assert!(claim.meta().is_finished());
     world.check(world.disk.survivor(Survival::Dropped)).unwrap();
@@ -147,8 +174,15 @@ fn a_mark_that_failed_is_gone() {
     let mut world = World::on(TestDisk::new()).unwrap();
     world.accept(1, 1, false).unwrap();
     let mut claim = world.claim(1).unwrap();
-    world.disk.fail_at(world.disk.calls() + 1, Errno::ENOSPC as i32);
-    assert!(claim.mark_attempt(&world::mark(&[0])).unwrap_err().is_full());
+    world
+        .disk
+        .fail_at(world.disk.calls() + 1, Errno::ENOSPC as i32);
+    assert!(
+        claim
+            .mark_attempt(&world::mark(&[0]))
+            .unwrap_err()
+            .is_full()
+    );
     claim.sync().unwrap();
     drop(claim);
     let claim = world.claim(1).unwrap();

@@ -3,6 +3,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::script::Stage;
+
 /// One message that the gateway took (it answered 250, or meant to).
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -115,6 +117,8 @@ pub struct Record {
     pub connected_at: Vec<Instant>,
     /// TLS handshakes that the client broke off, with the alert or error.
     pub failed_handshakes: Vec<String>,
+    /// Faults that have struck, by stage.
+    pub strikes: Vec<Stage>,
     /// Credentials refused.
     pub refused_logins: usize,
 }

@@ -242,7 +242,11 @@ impl Shared {
     }
 
     fn strike(&self, stage: Stage, said: &[u8]) -> Option<Fault> {
-        lock(&self.script).strike(stage, said)
+        let fault = lock(&self.script).strike(stage, said);
+        if fault.is_some() {
+            self.journal.note(|r| r.strikes.push(stage));
+        }
+        fault
     }
 
     /// A number for "queued as", never the same twice.

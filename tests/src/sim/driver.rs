@@ -143,6 +143,7 @@ impl World {
         self.report.accepted += 1;
         self.queue(id);
         if self.truth.is_lonely(id) {
+            self.report.timed_turns += 1;
             self.checks
                 .stands_in_line(id, self.truth.live_submitters() - 1);
         }

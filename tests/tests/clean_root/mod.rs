@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tests::patience;
+use tests::program::{built, need};
 
 /// Preparations: the host's packaged mail system stays; where there is none, a small package stands in for one.
 pub(crate) const PACKAGED_MAIL_SYSTEM: &str = r"
@@ -92,6 +93,9 @@ pub(crate) struct Daemon {
 impl CleanRoot {
     /// A copy of the root after `preparations`, a shell script that is run in it.
     pub(crate) fn with(preparations: &str) -> Self {
+        need("/usr/bin/unshare", "util-linux");
+        need("/usr/sbin/cron", "cron");
+        need("/usr/bin/bsd-mailx", "bsd-mailx");
         let folder = tempfile::tempdir().unwrap();
         let mut holder = Command::new("unshare")
             .args([
@@ -136,13 +140,15 @@ impl CleanRoot {
 
     /// Installs what cargo has built beside this test.
     pub(crate) fn install(&self) {
-        let programs = std::env::current_exe().unwrap();
-        let programs = programs.parent().and_then(Path::parent).unwrap();
-        let said = self.run(&format!(
-            "scripts/install --bin-dir '{}'",
-            programs.display()
-        ));
+        let said = self.run(&self.install_line());
         assert!(said.contains("Next:"), "{said}");
+    }
+
+    /// The command line that does.
+    pub(crate) fn install_line(&self) -> String {
+        let relayd = built("relayd");
+        let programs = relayd.parent().unwrap().display();
+        format!("scripts/install --bin-dir '{programs}'")
     }
 
     /// Runs a shell script in the copy, from the top of the repository, and gives what it printed. Panics if it fails.

@@ -21,11 +21,20 @@ pub(super) enum Step {
     Use(SessionId),
 }
 
+/// The gateway refused our password, and until when asking again would be too soon. No session is
+/// opened before, whatever else happens: not by a probe, not because another session ended.
+#[derive(Debug)]
+struct Refusal {
+    trouble: GatewayTrouble,
+    until: Duration,
+}
+
 /// The state of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct Gateway {
     circuit: Circuit,
     brake: Option<Brake>,
+    refusal: Option<Refusal>,
     sessions: Sessions,
     /// The one session that asks whether a gateway that is down is back.
     probe: Option<SessionId>,
@@ -71,7 +80,7 @@ impl Gateway {
         };
         if session.phase != Phase::Closing {
             self.session_lost(now, id, &session, trouble);
-            self.remember_refused_password(now);
+            self.remember_refusal(now);
         }
     }
 
@@ -80,17 +89,15 @@ impl Gateway {
         let Some(session) = self.sessions.remove(id) else {
             return;
         };
-        if session.phase == Phase::Opening {
+        let is_probe = self.probe == Some(id) && session.phase != Phase::Closing;
+        if is_probe || session.phase == Phase::Opening {
             let trouble = GatewayTrouble::new(
                 TroubleKind::Unreachable,
-                "connection closed before it was ready",
+                "connection closed before its first transaction",
             );
-            return self.session_lost(now, id, &session, &trouble);
+            self.session_lost(now, id, &session, &trouble);
         }
-        if self.probe == Some(id) {
-            self.probe = None;
-        }
-        self.remember_refused_password(now);
+        self.remember_refusal(now);
     }
 
     /// The message in transaction on a session.
@@ -126,26 +133,23 @@ impl Gateway {
         match &end.outcome {
             AttemptOutcome::Finished | AttemptOutcome::Deferred => self.worked(now, id, ready),
             AttemptOutcome::NotStarted if end.session_alive => {}
-            AttemptOutcome::NotStarted => self.session_lost(now, id, &session, &connection_lost()),
+            // Our own fault, and the session had to be dropped: it says nothing about the gateway.
+            AttemptOutcome::NotStarted => _ = self.probe.take_if(|probe| *probe == id),
             AttemptOutcome::Uncertain => self.session_lost(now, id, &session, &answer_lost()),
             AttemptOutcome::GatewayDown(trouble) if end.session_alive => {
                 self.parked(now, id, trouble)
             }
             AttemptOutcome::GatewayDown(trouble) => self.session_lost(now, id, &session, trouble),
         }
-        self.remember_refused_password(now);
+        self.remember_refusal(now);
     }
 
     /// Breaks the waits of circuit and brake.
     pub(super) fn flush(&mut self, now: Duration, password_too: bool) {
         self.circuit.probe_now(now, password_too);
-        if password_too
-            || self
-                .brake
-                .as_ref()
-                .is_some_and(|brake| brake.refused_password(now).is_none())
-        {
-            self.brake = None;
+        self.brake = None;
+        if password_too {
+            self.refusal = None;
         }
     }
 
@@ -194,6 +198,7 @@ impl Gateway {
 
     /// The gateway itself said, in a transaction, that it takes nothing: down, whatever else lives.
     fn parked(&mut self, now: Duration, id: SessionId, trouble: &GatewayTrouble) {
+        self.note_refusal(now, trouble);
         if self.circuit.is_down() {
             self.fail(now, id, now, trouble);
         } else {
@@ -224,7 +229,15 @@ impl Gateway {
         if self.probe == Some(id) && trouble.kind == TroubleKind::Unreachable {
             // It let the probe in and then broke off: that is a refusal, asked at a slower pace.
             let kind = TroubleKind::Refused4xx;
-            return self.fail(now, id, now, &GatewayTrouble { kind, ..trouble.clone() });
+            return self.fail(
+                now,
+                id,
+                now,
+                &GatewayTrouble {
+                    kind,
+                    ..trouble.clone()
+                },
+            );
         }
         self.fail(now, id, now, trouble);
     }
@@ -232,15 +245,16 @@ impl Gateway {
     /// A failure of a session that is gone or will be closed: a limit if others live, else an outage.
     fn fail(&mut self, now: Duration, id: SessionId, started: Duration, trouble: &GatewayTrouble) {
         let was_probe = self.probe.take_if(|probe| *probe == id).is_some();
+        self.note_refusal(now, trouble);
         if self.circuit.is_down() {
             if was_probe {
                 self.circuit.fail(now, started, trouble);
             }
         } else if self.sessions.alive() + self.sessions.opening() > 0 {
             let working = self.sessions.alive() + self.sessions.opening();
-            self.brake = Some(Brake::new(now, working, trouble, self.brake.as_ref()));
+            self.brake = Some(Brake::new(now, working, self.brake.as_ref()));
         } else {
-            self.remember_refused_password(now);
+            self.remember_refusal(now);
             if !self.circuit.is_down() {
                 self.go_down(now, started, trouble);
             }
@@ -271,22 +285,31 @@ impl Gateway {
         }
     }
 
+    fn note_refusal(&mut self, now: Duration, trouble: &GatewayTrouble) {
+        if trouble.kind == TroubleKind::Auth {
+            let reason = trouble.bounded_reason();
+            let until = now + trouble.kind.pace().first;
+            let trouble = GatewayTrouble {
+                reason,
+                ..trouble.clone()
+            };
+            self.refusal = Some(Refusal { trouble, until });
+        }
+    }
+
     /// A new session's password was refused while older sessions lived. When the last of them is
-    /// gone, the refusal still stands: opening another at once would ask again too soon.
-    fn remember_refused_password(&mut self, now: Duration) {
+    /// gone, the refusal still stands, and the gateway is down.
+    fn remember_refusal(&mut self, now: Duration) {
         if self.circuit.is_down() || self.sessions.alive() + self.sessions.opening() > 0 {
             return;
         }
-        let Some((trouble, until)) = self
-            .brake
-            .as_ref()
-            .and_then(|brake| brake.refused_password(now))
-        else {
-            return;
-        };
-        let trouble = trouble.clone();
-        self.circuit.open_until(now, until, &trouble);
-        self.announce_down(&trouble);
+        if let Some(Refusal { trouble, until }) =
+            self.refusal.take_if(|refusal| now < refusal.until)
+        {
+            self.circuit.open_until(now, until, &trouble);
+            self.announce_down(&trouble);
+            self.refusal = Some(Refusal { trouble, until });
+        }
     }
 
     /// A probe that got through and finds nothing left to deliver has shown enough.
@@ -325,6 +348,13 @@ impl Gateway {
     /// When one more session may be opened, if nothing else happens: zero for at once, `None` if only
     /// an event helps.
     fn opens_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
+        let allowed = self.opens_unrefused_at(ready, limits)?;
+        let refused = self.refusal.as_ref().map(|refusal| refusal.until);
+        Some(allowed.max(refused.unwrap_or_default()))
+    }
+
+    /// The same without regard to a refused password.
+    fn opens_unrefused_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
         let opening = self.sessions.opening();
         let wanted = ready > usize::try_from(opening).unwrap_or(usize::MAX);
         if !wanted || self.sessions.total() >= cap(limits) {
@@ -368,8 +398,4 @@ fn answer_lost() -> GatewayTrouble {
         TroubleKind::Refused4xx,
         "the answer to a message's content was lost",
     )
-}
-
-fn connection_lost() -> GatewayTrouble {
-    GatewayTrouble::new(TroubleKind::Unreachable, "connection lost")
 }

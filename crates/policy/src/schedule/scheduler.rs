@@ -17,6 +17,9 @@ use super::messages::{Message, Place, RUN_MIN, Strike, micros};
 
 /// The pause after our own disk could not mark an attempt.
 const LOCAL_PAUSE: Duration = Duration::from_secs(60);
+/// The pause of everything after that: a disk that fails for one message may fail for all, and each
+/// would cost a transaction.
+const STALL: Duration = Duration::from_secs(1);
 /// Messages found deferred at start are tried within this time, spread evenly, so that a restart
 /// is not a storm.
 const RESTART_SPREAD: Duration = Duration::from_secs(300);
@@ -39,6 +42,8 @@ pub struct Scheduler {
     timers: BTreeSet<(u64, QueueId)>,
     /// Messages by the time at which they may be too old.
     expiries: BTreeSet<(u64, QueueId)>,
+    /// Our own disk failed: nothing is begun before this monotonic time.
+    stalled_until: Option<Duration>,
     held: usize,
     active: usize,
     /// Transactions that the gateway answered to the end; wraps. Only compared for equality.
@@ -56,6 +61,7 @@ impl Scheduler {
             line: Line::default(),
             timers: BTreeSet::new(),
             expiries: BTreeSet::new(),
+            stalled_until: None,
             held: 0,
             active: 0,
             answered: 0,
@@ -229,6 +235,7 @@ impl Scheduler {
     /// The next thing to do; `None` when there is nothing until a fact or [`Scheduler::wake_at`].
     pub fn next(&mut self, now: &Now) -> Option<Action> {
         self.release_due(now);
+        self.stalled_until.take_if(|until| *until <= now.mono);
         if let Some(news) = self.gateway.news(now.mono, self.line.len()) {
             return Some(news);
         }
@@ -236,7 +243,10 @@ impl Scheduler {
             self.remove(id);
             return Some(Action::Expire(id));
         }
-        match self.gateway.step(now.mono, self.line.len(), &self.limits)? {
+        match self
+            .gateway
+            .step(now.mono, self.startable(), &self.limits)?
+        {
             Step::Open(session) => Some(Action::Open(session)),
             Step::Close(session) => Some(Action::Close(session)),
             Step::Use(session) => {
@@ -259,8 +269,11 @@ impl Scheduler {
             .expiries
             .first()
             .map(|&(at, _)| Duration::from_micros(at));
-        let gateway = self.gateway.wake_at(self.line.len(), &self.limits);
-        [timer, expiry, gateway].into_iter().flatten().min()
+        let gateway = self.gateway.wake_at(self.startable(), &self.limits);
+        [timer, expiry, gateway, self.stalled_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Where a message stands; `None` if it is unknown.
@@ -315,7 +328,10 @@ impl Scheduler {
                 self.defer(now, id, self.limits.deferred);
             }
             AttemptOutcome::Uncertain => self.defer(now, id, self.limits.uncertain),
-            AttemptOutcome::NotStarted => self.wait(now, id, LOCAL_PAUSE),
+            AttemptOutcome::NotStarted => {
+                self.stalled_until = Some(now.mono + STALL);
+                self.wait(now, id, LOCAL_PAUSE);
+            }
             AttemptOutcome::GatewayDown(_) => {
                 self.back_in_line(now, id, session, end.session_alive)
             }
@@ -370,6 +386,14 @@ impl Scheduler {
         }
         self.put(id, place);
         self.plan_expiry(id, micros(now.mono));
+    }
+
+    /// Messages that may be begun now: none while our own disk is given a rest.
+    fn startable(&self) -> usize {
+        match self.stalled_until {
+            Some(_) => 0,
+            None => self.line.len(),
+        }
     }
 
     fn start(&mut self, id: QueueId, session: SessionId) {

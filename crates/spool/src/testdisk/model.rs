@@ -96,7 +96,11 @@ impl Model {
     }
 
     pub(super) fn find(&self, dir: Node, name: &OsStr) -> io::Result<Node> {
-        self.nodes[dir].names.get(name).copied().ok_or(Errno::ENOENT.into())
+        self.nodes[dir]
+            .names
+            .get(name)
+            .copied()
+            .ok_or(Errno::ENOENT.into())
     }
 
     pub(super) fn names(&self, dir: Node) -> Vec<OsString> {
@@ -104,9 +108,23 @@ impl Model {
     }
 
     pub(super) fn facts(&self, node: Node) -> Facts {
-        let Inode { kind, mode, uid, modified_s, links, .. } = self.nodes[node];
+        let Inode {
+            kind,
+            mode,
+            uid,
+            modified_s,
+            links,
+            ..
+        } = self.nodes[node];
         let size = self.nodes[node].bytes.len() as u64;
-        Facts { kind, links, size, uid, mode, modified_s }
+        Facts {
+            kind,
+            links,
+            size,
+            uid,
+            mode,
+            modified_s,
+        }
     }
 
     pub(super) fn set_mode(&mut self, node: Node, mode: u32) {
@@ -131,7 +149,11 @@ impl Model {
         }
         self.nodes[node].links += u64::from(added.is_some());
         self.nodes[node].links -= u64::from(removed.is_some());
-        let change = NameChange { node, removed, added };
+        let change = NameChange {
+            node,
+            removed,
+            added,
+        };
         self.apply(&change, |inode| &mut inode.names);
         self.pending.push(change);
         Ok(())
@@ -238,16 +260,24 @@ impl Model {
                 model.apply(&change, |inode| &mut inode.durable_names);
             }
         }
-        model.nodes.iter_mut().for_each(|inode| inode.cut_power(&mut keeps));
+        model
+            .nodes
+            .iter_mut()
+            .for_each(|inode| inode.cut_power(&mut keeps));
         model.count_links();
         model
     }
 
     fn count_links(&mut self) {
         self.nodes.iter_mut().for_each(|inode| inode.links = 0);
-        let names = self.nodes.iter().flat_map(|inode| inode.names.values().copied());
+        let names = self
+            .nodes
+            .iter()
+            .flat_map(|inode| inode.names.values().copied());
         let targets: Vec<Node> = names.collect();
-        targets.into_iter().for_each(|node| self.nodes[node].links += 1);
+        targets
+            .into_iter()
+            .for_each(|node| self.nodes[node].links += 1);
     }
 }
 
