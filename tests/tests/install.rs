@@ -106,6 +106,11 @@ fn cron_and_mail_use_it_and_purge_removes_all() {
     root.run("rm -f /run/crond.pid /run/crond.reboot");
     let said = root.run("scripts/install --uninstall");
     assert!(said.contains("kept your settings"), "{said}");
+    assert!(
+        said.contains("kept what else lies in /var/spool/relayd"),
+        "{said}"
+    );
+    assert_eq!(root.files("/var/spool/relayd/captured/new"), 2);
     root.run("scripts/install --purge");
     root.assert_unchanged();
 }

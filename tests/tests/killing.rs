@@ -202,8 +202,6 @@ impl Tally {
         call: &Call,
         kills: &[Instant],
     ) {
-        let next_kill = kills.iter().find(|kill| **kill >= copy.at);
-        let age = next_kill.map_or(Duration::MAX, |kill| *kill - copy.at);
         let Some(record) = gateway else {
             if kills
                 .iter()
@@ -217,6 +215,13 @@ impl Tally {
             }
             return;
         };
+        // The relayd that had this connection died at the first kill after the connection began. What it had sent before
+        // may reach the gateway even later.
+        let began = record.connected_at[usize::try_from(copy.connection - 1).expect("small")];
+        let end = kills.iter().find(|kill| **kill >= began);
+        let age = end.map_or(Duration::MAX, |kill| {
+            kill.saturating_duration_since(copy.at)
+        });
         let went_on =
             |c: &tests::gateway::Command| c.connection == copy.connection && c.at > copy.at;
         let reply_was_read = record.commands.iter().any(went_on);

@@ -280,8 +280,8 @@ pub const CATALOGUE: &[Entry] = &[
         Kind::SettingsRefused,
         "relayd",
         "error: settings not reloaded: relayd.conf:3: \"5\" has no unit. write a number and a unit.",
-        "The settings file has problems; relayd goes on with the settings that it had. relayctl \
-         check lists all of them.",
+        "The settings file has problems; relayd goes on with the settings that it had. relayd \
+         --check lists all of them.",
     ),
     warning(
         Kind::GatewayDown,

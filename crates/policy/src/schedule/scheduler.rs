@@ -316,12 +316,8 @@ impl Scheduler {
     /// What the end of its attempt means for a message.
     fn settle(&mut self, now: &Now, session: SessionId, id: QueueId, end: &AttemptEnd) {
         match &end.outcome {
-            AttemptOutcome::Finished => {
-                self.answered = self.answered.wrapping_add(1);
-                self.remove(id);
-            }
+            AttemptOutcome::Finished => self.remove(id),
             AttemptOutcome::Deferred => {
-                self.answered = self.answered.wrapping_add(1);
                 if let Some(message) = self.messages.get_mut(&id) {
                     message.clear_strikes();
                 }

@@ -31,7 +31,7 @@ const HEAD: &str = "\
 #
 # A setting is written as \"name = value\", one a line. A line that begins with # is a comment; a
 # comment after a value is not possible. Values are not quoted. What is commented out below shows
-# the default, or an example where there is none. After a change: relayctl check, then
+# the default, or an example where there is none. After a change: relayd --check, then
 # relayctl reload.
 ";
 
@@ -131,7 +131,7 @@ A relative path counts from the folder of the file.
 .PP
 The file is read strictly: an unknown name, a name that stands twice or a value that cannot be
 understood is an error, and relayd then keeps the settings that it has, or does not start.
-.B relayctl check
+.B relayd --check
 lists everything that is wrong with a file;
 .B relayctl reload
 puts a changed file into use.
