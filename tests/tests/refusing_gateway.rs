@@ -82,14 +82,21 @@ impl Case {
         self.gateway.expect_good_manners();
     }
 
+    /// [`Case::expect_all_out`] with the time it takes noted under `what`.
     #[track_caller]
-    fn expect_all_out(&self, limit: Duration) {
+    fn expect_correction(&self, what: &str, limit: Duration) {
         let begin = Instant::now();
-        let all = self.gateway.expect(MESSAGES, limit);
+        self.expect_all_out(limit);
+        let took = begin.elapsed();
         tests::report::number(
             "refusing_gateway",
-            &format!("all out {:.1?} after the correction", begin.elapsed()),
+            &format!("{what} corrected, all out {took:.2?} later"),
         );
+    }
+
+    #[track_caller]
+    fn expect_all_out(&self, limit: Duration) {
+        let all = self.gateway.expect(MESSAGES, limit);
         assert_eq!(all.len(), MESSAGES);
         assert!(
             all.iter()
@@ -114,7 +121,7 @@ fn wrong_password() {
     let right = Rig::access_to(&case.gateway, &case.authority).login;
     case.rig.change(|access| access.login = right);
     case.rig.reload();
-    case.expect_all_out(LIMIT);
+    case.expect_correction("wrong password", LIMIT);
 }
 
 #[test]
@@ -126,7 +133,7 @@ fn expired_certificate() {
     case.expect_waiting_because("expired");
     let renewed = case.authority.issue("gateway.test", Validity::Current);
     case.gateway.change(|setup| setup.identity = Some(renewed));
-    case.expect_all_out(SLOW);
+    case.expect_correction("expired certificate", SLOW);
 }
 
 #[test]
@@ -136,7 +143,7 @@ fn wrong_name_in_the_certificate() {
     case.rig
         .change(|access| access.tls_name = Some("gateway.test".to_owned()));
     case.rig.reload();
-    case.expect_all_out(LIMIT);
+    case.expect_correction("wrong name in the certificate", LIMIT);
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn unknown_authority() {
     let known = case.authority.pem.clone();
     case.rig.change(|access| access.authority_pem = Some(known));
     case.rig.reload();
-    case.expect_all_out(LIMIT);
+    case.expect_correction("unknown authority", LIMIT);
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn auth_is_not_offered() {
     case.expect_waiting_because("auth");
     case.gateway
         .change(|setup| setup.mechanisms = vec!["LOGIN"]);
-    case.expect_all_out(SLOW);
+    case.expect_correction("auth is not offered", SLOW);
 }
 
 #[test]
@@ -167,7 +174,7 @@ fn tls_is_not_offered() {
     case.expect_waiting_because("tls is required, but was not offered");
     case.gateway
         .change(|setup| (setup.tls, setup.tls_required) = (Tls::StartTls, true));
-    case.expect_all_out(SLOW);
+    case.expect_correction("tls is not offered", SLOW);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use policy::settings::{Paths, Problem, Settings};
+use policy::settings::{Essentials, Paths, Problem, Settings};
 
 /// Where the settings are, unless [`VARIABLE`] names another file.
 pub const DEFAULT_FILE: &str = "/etc/relayd/relayd.conf";
@@ -94,26 +94,49 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
         path: path.to_owned(),
         error,
     };
-    let text = read_text(path).map_err(unreadable)?;
+    let bytes = read_bytes(path).map_err(unreadable)?;
+    let not_utf8 = |error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error));
+    let text = String::from_utf8(bytes).map_err(not_utf8)?;
     let name = path.display().to_string();
     let mut settings = Settings::parse(&text, &name).map_err(ConfigError::Invalid)?;
-    let folder = std::path::absolute(path).map_err(unreadable)?;
-    settings.resolve_paths(folder.parent().unwrap_or(Path::new("/")));
+    settings.resolve_paths(&folder_of(path).map_err(unreadable)?);
     Ok(settings)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+/// Reads from the settings at `path` what the programs that hand mail in need, however wrong the
+/// rest of the file is.
+///
+/// # Errors
+/// It is missing, cannot be read, is longer than 1 MiB, or its `[paths]` is wrong.
+pub fn load_essentials(path: &Path) -> Result<Essentials, ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let bytes = read_bytes(path).map_err(unreadable)?;
+    let (text, name) = (String::from_utf8_lossy(&bytes), path.display().to_string());
+    let mut essentials = Essentials::parse(&text, &name).map_err(ConfigError::Invalid)?;
+    essentials.resolve_paths(&folder_of(path).map_err(unreadable)?);
+    Ok(essentials)
+}
+
+fn folder_of(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     File::open(path)?
         .take(LONGEST + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "longer than 1 MiB",
         ));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// The folders that are used where no settings file says otherwise.
@@ -154,6 +177,22 @@ mod tests {
         let wrong = load(&file).unwrap_err();
         assert!(!wrong.is_missing());
         assert!(wrong.to_string().contains("relayd.conf:1:"), "{wrong}");
+    }
+
+    #[test]
+    fn the_essentials_are_read_from_a_file_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        let written = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(load(&file).is_err());
+            load_essentials(&file)
+        };
+        let found = written(b"# \xe9t\xe9\n[paths]\nrun = run\n[gateway\n").unwrap();
+        assert_eq!(found.paths.run, folder.path().join("run"));
+        assert_eq!(found.paths.spool, default_paths().spool);
+        let wrong = written(b"\n[paths]\nrun\n").unwrap_err().to_string();
+        assert!(wrong.contains("relayd.conf:3:"), "{wrong}");
     }
 
     #[test]

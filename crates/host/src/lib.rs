@@ -6,6 +6,7 @@
 //! `policy`'s business; this crate fetches the facts and carries out the calls. It is the only
 //! crate that may hold `unsafe` code, and each block says why it is sound.
 
+pub mod aliases;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -56,8 +56,8 @@ impl std::error::Error for SecretError {}
 /// Whose secrets they are: who may own the file, and which group may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keeper {
-    uid: u32,
-    groups: Vec<u32>,
+    pub(crate) uid: u32,
+    pub(crate) groups: Vec<u32>,
 }
 
 impl Keeper {

@@ -133,8 +133,7 @@ fn append_qualified(out: &mut Vec<u8>, list: &[u8], domain: &str) {
 
 /// Adds `Message-Id`, `Date` and `From` where missing, in Postfix's order.
 fn append_missing(out: &mut Vec<u8>, block: HeaderBlock<'_>, with: &Completion<'_>) {
-    let resent = block.fields().any(is_resent);
-    let prefix = if resent { "Resent-" } else { "" };
+    let prefix = if is_resent(block) { "Resent-" } else { "" };
     let mut add = |name: &str, value: &dyn Fn() -> String| {
         let name = format!("{prefix}{name}");
         if block.get(&name).is_none() {
@@ -148,11 +147,19 @@ fn append_missing(out: &mut Vec<u8>, block: HeaderBlock<'_>, with: &Completion<'
         )
     });
     add("Date", &|| with.date.to_owned());
-    add("From", &|| author(with));
+    add("From", &|| {
+        author(with.sender, with.full_name, Some(with.domain))
+    });
 }
 
-/// Whether the field makes the message a resent one (RFC 5322 section 3.6.6).
-fn is_resent(field: Field<'_>) -> bool {
+/// Whether a message with this header block is a resent one (RFC 5322 section 3.6.6), in which
+/// `Resent-From` is what `From` is in others.
+#[must_use]
+pub fn is_resent(block: HeaderBlock<'_>) -> bool {
+    block.fields().any(makes_resent)
+}
+
+fn makes_resent(field: Field<'_>) -> bool {
     const NAMES: [&str; 8] = [
         "Bcc",
         "Cc",
@@ -171,18 +178,30 @@ fn is_resent(field: Field<'_>) -> bool {
             .any(|name| rest[7..].eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// The value of a missing `From`: the name and address of the sender. The null sender is
-/// MAILER-DAEMON, here with a domain: gateways refuse the bare word that Postfix writes.
-fn author(with: &Completion<'_>) -> String {
-    let Some(sender) = with.sender else {
-        return format!("MAILER-DAEMON@{}", with.domain);
-    };
-    let address = sender.qualified(with.domain);
-    match with.full_name.and_then(phrase::from_name) {
-        Some(name) => format!("{name} <{address}>"),
+/// The value of a `From` field for mail that has none: the sender, with the name before it where
+/// there is one, made a phrase (RFC 5322 section 3.2.5) or encoded words (RFC 2047). The null
+/// sender is MAILER-DAEMON and has no name. May be folded in CR LF; has no line end.
+///
+/// A bare address gets `domain`. Without one it stays bare, to be completed by [`complete`]. (The
+/// bare MAILER-DAEMON that Postfix writes is refused by gateways.)
+#[must_use]
+pub fn author(sender: Option<&Address>, full_name: Option<&str>, domain: Option<&str>) -> String {
+    let whole = |address: &Address| match domain {
+        Some(domain) => address.qualified(domain).to_string(),
         None => address.to_string(),
+    };
+    let Some(sender) = sender else {
+        let daemon = Address::parse(NULL_SENDER).expect("a word is an address");
+        return whole(&daemon);
+    };
+    match full_name.and_then(phrase::from_name) {
+        Some(name) => format!("{name} <{}>", whole(sender)),
+        None => whole(sender),
     }
 }
+
+/// Who writes for the null sender.
+const NULL_SENDER: &str = "MAILER-DAEMON";
 
 #[cfg(test)]
 mod tests {
@@ -312,11 +331,7 @@ mod tests {
     fn a_missing_from_is_the_sender() {
         let from = |sender: Option<&str>, name: Option<&str>| {
             let sender = sender.map(|text| Address::parse(text).unwrap());
-            let with = Completion {
-                full_name: name,
-                ..completion(sender.as_ref())
-            };
-            author(&with)
+            author(sender.as_ref(), name, Some("test.example"))
         };
         assert_eq!(from(Some("a@b"), Some("A. B")), "\"A. B\" <a@b>");
         assert_eq!(from(Some("a@b"), Some(" ")), "a@b");

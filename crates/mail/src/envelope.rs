@@ -17,6 +17,9 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// `ENVID=` (RFC 3461 section 4.4), decoded; printable ASCII, at most 100 characters.
     pub envid: Option<String>,
+    /// Nothing is to be added to the header block, and nothing in it completed: `sendmail -G`,
+    /// which passes on what others wrote. Never told to a gateway.
+    pub as_is: bool,
 }
 
 impl Envelope {
@@ -31,6 +34,7 @@ impl Envelope {
             smtputf8: false,
             ret: None,
             envid: None,
+            as_is: false,
         }
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod authors;
 pub mod completion;
 pub mod date;
 mod envelope;
@@ -16,6 +17,7 @@ pub mod line_ends;
 mod mailboxes;
 mod phrase;
 pub mod recipients;
+pub mod repair;
 mod status;
 mod time;
 

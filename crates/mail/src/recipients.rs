@@ -56,7 +56,7 @@ pub fn from_headers(header_block: &[u8]) -> Recipients {
                 Ok(address) => found.addresses.push(address),
                 Err(error) => found.problems.push(Problem {
                     field: field.name().to_owned(),
-                    text: excerpt(&field.value()[mailbox.span]),
+                    text: excerpt(field.value()[mailbox.span].trim_ascii()),
                     error,
                 }),
             }

@@ -5,9 +5,12 @@
 //! Nothing here reads a clock, a file, the environment or the network.
 #![forbid(unsafe_code)]
 
+pub mod aliases;
 pub mod control;
+pub mod from;
 pub mod listing;
 pub mod log;
+pub mod rewrite;
 pub mod schedule;
 pub mod settings;
 pub mod sysexits;

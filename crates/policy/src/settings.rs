@@ -28,7 +28,7 @@ pub struct Settings {
     pub hostname: Option<String>,
     /// The domain that completes bare addresses; `None`: the host's own name.
     pub domain: Option<String>,
-    /// Where mail for `root` goes; `None`: to `root` at [`Settings::domain`].
+    /// Where mail for `root` goes, and for names without an alias; `None`: to the alias `root`.
     pub root: Option<Address>,
     /// The account that relayd runs as.
     pub user: Option<String>,
@@ -44,6 +44,10 @@ pub struct Settings {
     pub flush_users: Users,
     /// `[paths]`.
     pub paths: Paths,
+    /// `file` of `[aliases]`; `None`: there are no aliases.
+    pub aliases: Option<PathBuf>,
+    /// `[rewrite]`.
+    pub rewrite: Rewrite,
     /// The `[gateway NAME]` sections, in the order of the file. For now there is exactly one.
     pub gateways: Vec<Gateway>,
     /// `[listen]`.
@@ -92,6 +96,50 @@ pub struct Paths {
     pub spool: PathBuf,
     /// The folder of the sockets.
     pub run: PathBuf,
+}
+
+/// What the programs that hand mail in need of the settings. A file in which anything else is
+/// wrong must not keep them from it: relayd goes on with the settings that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Essentials {
+    /// `[paths]`.
+    pub paths: Paths,
+    /// The largest message taken in, in bytes.
+    pub message_size_limit: u64,
+}
+
+impl Essentials {
+    /// Reads them from the text of a settings file. Only `[paths]` has to be in order; a size limit
+    /// that is not one is taken for the default. `file_name` is only named in problems.
+    ///
+    /// # Errors
+    /// What is wrong in `[paths]`, or with what seems to mean it.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, Vec<Problem>> {
+        read::essentials(text, file_name)
+    }
+
+    /// Makes relative paths relative to `base`, the folder of the settings file.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        self.paths.resolve(base);
+    }
+}
+
+impl Paths {
+    fn resolve(&mut self, base: &Path) {
+        for path in [&mut self.spool, &mut self.run] {
+            // `join` leaves an absolute path as it is.
+            *path = base.join(&*path);
+        }
+    }
+}
+
+/// `[rewrite]`: the files of [`crate::rewrite::Map`]s.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// For senders.
+    pub senders: Option<PathBuf>,
+    /// For recipients.
+    pub recipients: Option<PathBuf>,
 }
 
 /// `[gateway NAME]`: where mail is relayed to.
@@ -228,9 +276,12 @@ impl Settings {
             &mut listen.tls_cert,
             &mut listen.tls_key,
             &mut listen.users_file,
+            &mut self.aliases,
+            &mut self.rewrite.senders,
+            &mut self.rewrite.recipients,
         ];
-        let mut paths = vec![&mut self.paths.spool, &mut self.paths.run];
-        paths.extend(optional.into_iter().flatten());
+        self.paths.resolve(base);
+        let mut paths: Vec<&mut PathBuf> = optional.into_iter().flatten().collect();
         if let LogTarget::File(path) = &mut self.log.to {
             paths.push(path);
         }
@@ -244,7 +295,6 @@ impl Settings {
             }
         }
         for path in paths {
-            // `join` leaves an absolute path as it is.
             *path = base.join(&*path);
         }
     }

@@ -1,6 +1,7 @@
 //! Takes one message in: makes its envelope and header block ready, and its entry durable. Every
 //! door and the intake go through here, so every message is treated alike.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use mail::completion::{self, Completion};
 use mail::header::{Head, HeaderBlock, HeaderTooLong, Splitter};
 use mail::{Address, Envelope, Origin, QueueId, Recipient, Submitter, Timestamp};
 use policy::log::{Client, Line, Login};
-use spool::{Draft, Meta, Source, SpoolError};
+use spool::{Draft, ErrorKind, Meta, Source, SpoolError};
 
 use crate::relay::Relay;
 use crate::running::Running;
@@ -21,6 +22,9 @@ const GATHERED: usize = 256 * 1024;
 /// (Postfix's `hopcount_limit`).
 const MOST_HOPS: usize = 50;
 
+/// The most that is kept of the name of the script that sent a message, in characters.
+const LONGEST_SCRIPT: usize = 200;
+
 /// Why a message was not taken in.
 #[derive(Debug)]
 pub(crate) enum AcceptError {
@@ -30,13 +34,18 @@ pub(crate) enum AcceptError {
     Header(HeaderTooLong),
     /// It has been through here too often.
     Loop,
+    /// No entry can hold it, as one with more recipients than the format allows.
+    Unstorable(&'static str),
     /// relayd is at fault.
     Internal(String),
 }
 
 impl From<SpoolError> for AcceptError {
     fn from(error: SpoolError) -> Self {
-        Self::Spool(error)
+        match error.kind {
+            ErrorKind::Refused(why) => Self::Unstorable(why),
+            _ => Self::Spool(error),
+        }
     }
 }
 
@@ -46,6 +55,7 @@ impl fmt::Display for AcceptError {
             Self::Spool(error) => error.fmt(f),
             Self::Header(error) => error.fmt(f),
             Self::Loop => write!(f, "it has {MOST_HOPS} Received fields: a mail loop"),
+            Self::Unstorable(why) => write!(f, "it cannot be stored: {why}"),
             Self::Internal(problem) => f.write_str(problem),
         }
     }
@@ -64,21 +74,20 @@ pub(crate) struct Submission {
 
 /// Completes the addresses of an envelope: bare ones get the domain, mail for a bare `root` goes
 /// where the settings say, and no recipient is left twice.
-pub(crate) fn complete_envelope(envelope: &mut Envelope, running: &Running) {
+fn complete_envelope(envelope: &mut Envelope, running: &Running) {
     if let Some(sender) = &mut envelope.sender {
         *sender = sender.qualified(&running.domain);
     }
     let mut kept: Vec<Recipient> = Vec::with_capacity(envelope.recipients.len());
+    // Mailboxes are the same if they differ in case alone, as in Postfix.
+    let mut known = HashSet::new();
     for mut recipient in envelope.recipients.drain(..) {
         let complete = complete_recipient(&recipient.address, running);
         if complete != recipient.address {
             recipient.original = Some(recipient.address.to_string());
             recipient.address = complete;
         }
-        if !kept
-            .iter()
-            .any(|other| other.address.same_mailbox(&recipient.address))
-        {
+        if known.insert(recipient.address.as_str().to_ascii_lowercase()) {
             kept.push(recipient);
         }
     }
@@ -173,6 +182,12 @@ async fn on_disk<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(AcceptError::Internal(error.to_string())))
 }
 
+/// A script's name as it is kept: on one line, and no longer than names are.
+fn shown(name: &str) -> String {
+    let printable = name.chars().filter(|c| !c.is_control());
+    printable.take(LONGEST_SCRIPT).collect()
+}
+
 /// The part that writes the entry; it blocks on the disk.
 struct Writer {
     relay: Arc<Relay>,
@@ -187,10 +202,12 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(relay: &Arc<Relay>, submission: Submission) -> Self {
+    fn new(relay: &Arc<Relay>, mut submission: Submission) -> Self {
+        let running = relay.running();
+        complete_envelope(&mut submission.envelope, &running);
         Self {
             relay: Arc::clone(relay),
-            running: relay.running(),
+            running,
             submission,
             arrival: host::clock::wall(),
             block: Vec::new(),
@@ -225,7 +242,7 @@ impl Writer {
     fn open(&mut self) -> Result<Draft, AcceptError> {
         let script = HeaderBlock::new(&self.block)
             .get("X-PHP-Originating-Script")
-            .map(|field| field.text());
+            .map(|field| shown(&field.text()));
         let origin = Origin {
             submitter: self.submission.submitter.clone(),
             script,
@@ -255,7 +272,7 @@ impl Writer {
                 sender: self.submission.envelope.sender.as_ref(),
                 full_name: None,
                 received: &received,
-                add_missing: true,
+                add_missing: !self.submission.envelope.as_is,
             },
         )
     }

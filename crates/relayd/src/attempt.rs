@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{QueueId, Recipient};
+use policy::log::Line;
 use policy::schedule::AttemptOutcome;
 use smtp::client::Transaction;
-use spool::{AttemptMark, Claim, Content, ErrorKind, Meta, SpoolError};
+use spool::{AttemptMark, Claim, Content, ErrorKind, Meta, Queue, SpoolError};
 use tokio::task::JoinHandle;
 
+use crate::record;
 use crate::relay::Relay;
 
 /// Content up to this size is read in one go when the entry is claimed.
@@ -47,10 +49,14 @@ impl Attempt {
     /// Claims the entry and opens its content. Otherwise gives what that means for the message.
     pub(crate) async fn begin(relay: &Arc<Relay>, id: QueueId) -> Result<Self, AttemptOutcome> {
         let begun = host::clock::monotonic();
-        let spool = relay.spool.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&spool, id)).await;
+        let shared = Arc::clone(relay);
+        let opened = tokio::task::spawn_blocking(move || open(&shared, id)).await;
         match opened {
-            Ok(Ok((claim, body))) => {
+            Ok(Ok(None)) => {
+                record::announce_removal(relay, id);
+                Err(AttemptOutcome::Finished)
+            }
+            Ok(Ok(Some((claim, body)))) => {
                 let meta = claim.meta().clone();
                 let places = meta.pending().collect();
                 Ok(Self {
@@ -90,7 +96,7 @@ impl Attempt {
         };
         if let Holder::Here(mut claim) = std::mem::replace(&mut self.claim, Holder::Nobody) {
             self.claim = Holder::Marking(tokio::task::spawn_blocking(move || {
-                let marked = claim.mark_attempt(&mark);
+                let marked = write_mark(&mut claim, &mark);
                 (*claim, marked)
             }));
         }
@@ -135,6 +141,15 @@ impl Attempt {
         }
     }
 
+    /// Ends the attempt before its content was out: nobody got anything.
+    pub(crate) async fn abandon(self, relay: &Relay) {
+        let Some(mut claim) = self.into_claim(relay).await else {
+            return;
+        };
+        // Forgotten, it leaves the message uncertain without cause, which costs time only.
+        let _ = tokio::task::spawn_blocking(move || claim.close_attempt()).await;
+    }
+
     /// All of the content, as something to be read where blocking is allowed; `None` if it was taken
     /// before.
     pub(crate) fn take_content(&mut self) -> Option<Box<dyn Read + Send>> {
@@ -172,32 +187,89 @@ impl Attempt {
     }
 }
 
-fn open(spool: &spool::Spool, id: QueueId) -> Result<(Claim, Body), SpoolError> {
-    let claim = spool.claim(id)?;
+/// Opens an entry; `None` if nothing was left to do but to remove it, which is done now.
+fn open(relay: &Relay, id: QueueId) -> Result<Option<(Claim, Body)>, SpoolError> {
+    let kept = relay.kept.take(id);
+    let was_kept = kept.is_some();
+    let claim = match kept {
+        Some(claim) => claim,
+        None => relay.spool.claim(id)?,
+    };
+    if claim.meta().is_finished() {
+        return match relay.spool.retire(id) {
+            Err(error) if !error.is_no_such_entry() => {
+                relay.kept.put(claim);
+                Err(error)
+            }
+            _ => Ok(None),
+        };
+    }
+    match read_body(&claim) {
+        Ok(body) => Ok(Some((claim, body))),
+        Err(error) => {
+            // What the disk did not take must not be forgotten because it cannot be read either.
+            if was_kept && !matches!(error.kind, ErrorKind::Damaged(_)) {
+                relay.kept.put(claim);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn read_body(claim: &Claim) -> Result<Body, SpoolError> {
     let mut content = claim.content()?;
     if content.len() > READ_AT_ONCE {
-        return Ok((claim, Body::Streamed(content)));
+        return Ok(Body::Streamed(content));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(content.len()).unwrap_or_default());
     content
         .read_to_end(&mut bytes)
         .map_err(|error| SpoolError {
             op: "read",
-            path: id.to_string().into(),
+            path: claim.meta().id.to_string().into(),
             kind: ErrorKind::Io(error),
         })?;
-    Ok((claim, Body::Whole(bytes)))
+    Ok(Body::Whole(bytes))
+}
+
+/// Writes the mark. An entry of which a sync failed gets a new file first (I2).
+fn write_mark(claim: &mut Claim, mark: &AttemptMark) -> Result<(), SpoolError> {
+    match claim.mark_attempt(mark) {
+        Err(SpoolError {
+            kind: ErrorKind::Poisoned,
+            ..
+        }) => {
+            claim.rewrite()?;
+            claim.mark_attempt(mark)
+        }
+        marked => marked,
+    }
 }
 
 /// What an entry that cannot be opened means for its message.
 fn unopened(relay: &Relay, id: QueueId, error: &SpoolError) -> AttemptOutcome {
-    relay.log.warn(&format!("{id}: {error}"));
-    match error.kind {
-        // Set aside, or taken away by an admin: there is nothing left to try.
-        ErrorKind::Damaged(_) | ErrorKind::NoSuchEntry => {
+    match &error.kind {
+        // Set aside: there is nothing left to try (I12).
+        ErrorKind::Damaged(why) => {
+            let queue = relay.index.get(id).map(|item| item.meta.queue);
+            relay.log.write(&Line::Damaged {
+                name: &id.to_string(),
+                queue: queue.unwrap_or(Queue::Incoming).name(),
+                why: &why.to_string(),
+            });
+            relay.index.remove(id);
+            relay.retired.notify_one();
+            AttemptOutcome::Finished
+        }
+        // Taken away by an admin.
+        ErrorKind::NoSuchEntry => {
+            relay.log.warn(&format!("{id}: {error}"));
             relay.index.remove(id);
             AttemptOutcome::Finished
         }
-        _ => AttemptOutcome::NotStarted,
+        _ => {
+            relay.log.warn(&format!("{id}: {error}"));
+            AttemptOutcome::NotStarted
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use lettre::address::Envelope as LettreEnvelope;
+use lettre::address::{Address as LettreAddress, Envelope as LettreEnvelope};
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MultiPart, MultiPartKind, SinglePart};
 use mail::{Address, QueueId, StatusCode, Timestamp};
@@ -15,8 +15,8 @@ pub(crate) struct FailedRecipient {
     /// `ORCPT=` as it was handed in.
     pub(crate) orcpt: Option<String>,
     pub(crate) status: StatusCode,
-    /// `gw.example[192.0.2.1]`, or empty where no server was involved.
-    pub(crate) remote: String,
+    /// `gw.example[192.0.2.1]:587`; `None` where no server was involved.
+    pub(crate) remote: Option<String>,
     /// What the log says.
     pub(crate) reason: String,
 }
@@ -46,27 +46,28 @@ impl Report<'_> {
     /// [`Report::to`]).
     ///
     /// # Errors
-    /// The text of lettre's complaint: the domain is not one that a From may have.
+    /// The text of lettre's complaint; not expected.
     pub(crate) fn compose(&self) -> Result<Vec<u8>, String> {
-        let daemon = format!("Mail Delivery System <MAILER-DAEMON@{}>", self.domain);
-        let from: Mailbox = daemon
-            .parse()
-            .map_err(|error| format!("{daemon}: {error}"))?;
-        let envelope = LettreEnvelope::new(None, vec![from.email.clone()])
-            .map_err(|error| error.to_string())?;
         let date = SystemTime::UNIX_EPOCH + Duration::from_micros(self.now.as_micros());
         let message_id =
             mail::date::message_id(self.now, self.id, &format!("bounce.{}", self.hostname));
-        let message = Message::builder()
-            .from(from)
+        // lettre wants an author that it finds well-formed. This host's domain need not be one, and
+        // the report must go out all the same, so the real author is put in its place afterwards.
+        let author = LettreAddress::new("MAILER-DAEMON", "localhost.localdomain")
+            .map_err(|error| error.to_string())?;
+        let envelope = LettreEnvelope::new(None, vec![author.clone()]);
+        let mut message = Message::builder()
+            .from(Mailbox::new(None, author))
             .raw_header(raw("To", self.to.to_string()))
             .date(date)
             .message_id(Some(message_id))
             .subject("Undelivered Mail Returned to Sender")
             .raw_header(raw("Auto-Submitted", "auto-replied".to_owned()))
-            .envelope(envelope)
+            .envelope(envelope.map_err(|error| error.to_string())?)
             .multipart(self.parts())
             .map_err(|error| error.to_string())?;
+        let author = format!("Mail Delivery System <MAILER-DAEMON@{}>", self.domain);
+        message.headers_mut().insert_raw(raw("From", author));
         Ok(message.formatted())
     }
 
@@ -75,10 +76,7 @@ impl Report<'_> {
         let mut report = MultiPart::builder()
             .kind(kind)
             .singlepart(SinglePart::plain(self.explanation()));
-        report = report.singlepart(seven_bit(
-            "message/delivery-status",
-            self.delivery_status().into_bytes(),
-        ));
+        report = report.singlepart(status_part(self.delivery_status().into_bytes()));
         report = report.singlepart(header_part(self.header_block));
         let boundary = report.boundary();
         let value =
@@ -104,7 +102,7 @@ impl Report<'_> {
     fn delivery_status(&self) -> String {
         let mut text = format!("Reporting-MTA: dns; {}\r\n", self.hostname);
         if let Some(envid) = self.envid {
-            let _ = write!(text, "Original-Envelope-Id: {envid}\r\n");
+            let _ = write!(text, "Original-Envelope-Id: {}\r\n", ascii(envid));
         }
         let _ = write!(text, "X-Queue-ID: {}\r\n", self.id);
         let _ = write!(
@@ -124,11 +122,14 @@ impl Report<'_> {
             };
             let _ = write!(text, "Final-Recipient: {kind}; {}\r\n", failed.address);
             let _ = write!(text, "Action: failed\r\nStatus: {}\r\n", failed.status);
-            if !failed.remote.is_empty() {
-                let remote = failed.remote.split('[').next().unwrap_or_default();
+            let mut kind = "X-relayd";
+            if let Some(remote) = &failed.remote {
+                kind = "smtp";
+                let remote = remote.split('[').next().unwrap_or_default();
                 let _ = write!(text, "Remote-MTA: dns; {}\r\n", ascii(remote));
             }
-            let _ = write!(text, "Diagnostic-Code: smtp; {}\r\n", ascii(&failed.reason));
+            let reason = ascii(&failed.reason);
+            let _ = write!(text, "Diagnostic-Code: {kind}; {reason}\r\n");
         }
         text
     }
@@ -136,7 +137,22 @@ impl Report<'_> {
 
 fn raw(name: &str, value: String) -> HeaderValue {
     let name = HeaderName::new_from_ascii(name.to_owned()).expect("a constant header name");
-    HeaderValue::new(name, value)
+    // Addresses beyond ASCII stand as they are (RFC 6532); encoded words are not for addresses.
+    if value.is_ascii() {
+        HeaderValue::new(name, value)
+    } else {
+        HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value)
+    }
+}
+
+/// What became of each recipient: `message/delivery-status`, or its internationalised sibling
+/// (RFC 6533).
+fn status_part(text: Vec<u8>) -> SinglePart {
+    if text.is_ascii() {
+        return seven_bit("message/delivery-status", text);
+    }
+    let body = Body::dangerous_pre_encoded(text, ContentTransferEncoding::EightBit);
+    part("message/global-delivery-status", body)
 }
 
 /// The returned header block: `text/rfc822-headers`, or its internationalised sibling (RFC 6533).
@@ -178,17 +194,21 @@ mod tests {
     use super::*;
 
     fn report(header_block: &[u8]) -> String {
+        report_from("site.example", "gone@far.example", header_block)
+    }
+
+    fn report_from(domain: &str, failed: &str, header_block: &[u8]) -> String {
         let to = Address::parse("app@site.example").unwrap();
         let failed = FailedRecipient {
-            address: Address::parse("gone@far.example").unwrap(),
+            address: Address::parse(failed).unwrap(),
             orcpt: Some("rfc822;gone@far.example".to_owned()),
             status: StatusCode::new(5, 1, 1),
-            remote: "gw.example[192.0.2.1]:587".to_owned(),
+            remote: Some("gw.example[192.0.2.1]:587".to_owned()),
             reason: "host gw.example[192.0.2.1] said: 550 5.1.1 no such user".to_owned(),
         };
         let report = Report {
             hostname: "web1.site.example",
-            domain: "site.example",
+            domain,
             to: &to,
             id: QueueId::from_number(0xABC),
             arrival: Timestamp::from_secs(1_795_458_252),
@@ -232,5 +252,25 @@ mod tests {
         let text = report("Subject: grüße\r\n".as_bytes());
         assert!(text.contains("Content-Type: message/global-headers"));
         assert!(text.contains("Subject: grüße\r\n"));
+    }
+
+    #[test]
+    fn a_domain_that_lettre_does_not_like_keeps_no_report_back() {
+        let text = report_from("web_1", "gone@far.example", b"Subject: x\r\n");
+        assert!(
+            text.contains("From: Mail Delivery System <MAILER-DAEMON@web_1>\r\n"),
+            "{text}"
+        );
+        assert_eq!(
+            text.matches("\r\nFrom:").count() + usize::from(text.starts_with("From:")),
+            1
+        );
+    }
+
+    #[test]
+    fn an_internationalised_recipient_is_reported_as_it_is() {
+        let text = report_from("site.example", "grüße@far.example", b"Subject: x\r\n");
+        assert!(text.contains("Content-Type: message/global-delivery-status"));
+        assert!(text.contains("Final-Recipient: utf-8; grüße@far.example\r\n"));
     }
 }

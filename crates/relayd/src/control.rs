@@ -19,7 +19,9 @@ use crate::relay::Relay;
 
 /// Clients served at once; further ones wait.
 const CLIENTS: usize = 32;
-/// How long a client may take to ask, and to take a piece of the answer.
+/// How long a client may take to ask. Short: who only connects must not keep others out.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may take to take a piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts answering at the socket.
@@ -61,7 +63,7 @@ pub(crate) fn serve(
 
 async fn answer(relay: &Arc<Relay>, mut stream: UnixStream) -> io::Result<()> {
     let caller = stream.peer_cred()?.uid();
-    let request = match timeout(PATIENCE, read_request(&mut stream)).await {
+    let request = match timeout(ASK_WITHIN, read_request(&mut stream)).await {
         Ok(Ok(request)) => request,
         Ok(Err(error)) => return Err(error),
         Err(_) => return Ok(()),

@@ -1,56 +1,67 @@
-//! One session with the gateway: opened, used for many transactions, closed. It does what
-//! `smtp::client` says and reports to the dispatcher; what a reply means is `policy`'s business.
+//! One session with the gateway from its first connect to its end: many transactions, one after the
+//! other, as the dispatcher says. `wire` moves the bytes; what a reply means is `policy`'s business.
 
-use std::io;
+mod wire;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use host::secret::{self, Keeper};
-use policy::log::{Line, Server};
-use policy::schedule::{
-    AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, GatewayTrouble, SessionId, TroubleKind,
-};
-use policy::settings::{Deliver, Gateway, PasswordSource, Tls};
-use policy::verdict;
-use smtp::Stage;
-use smtp::client::{Client, ClientConfig, Fault, Interruption, Step, TlsMode, TransactionReport};
+use policy::schedule::{AttemptEnd, AttemptOutcome, SessionId};
+use policy::settings::Deliver;
+use smtp::client::TransactionReport;
 use smtp::dot::DotStuffer;
-use smtp::sasl::{Credentials, Secret};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::client::TlsStream;
+use tokio::sync::{mpsc, watch};
 
 use crate::attempt::Attempt;
-use crate::dispatch::{Command, Event};
-use crate::outcome::{self, Timing};
+use crate::capture;
+use crate::dispatch::{Command, Event, SessionFailure};
+use crate::password::Stamp;
 use crate::relay::Relay;
 use crate::running::Running;
-use crate::{capture, connect, tls};
+use crate::settle::{self, Timing};
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(60);
-/// How long one block of content may take to be taken (RFC 5321 section 4.5.3.2.5).
-const BLOCK: Duration = Duration::from_secs(180);
+use wire::{Stop, Wire};
+
 /// How much content is read and sent at a time.
 const BLOCK_SIZE: usize = 64 * 1024;
-/// How long to listen for a reply after the connection broke under the content: a server that
-/// refuses a large message often says why and hangs up.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Opens a session, obeys the dispatcher until it is told to quit or the session breaks, and
 /// reports every end.
 pub(crate) async fn run(relay: Arc<Relay>, id: SessionId, mut commands: mpsc::Receiver<Command>) {
+    // Subscribed first: settings that change from here on are noticed.
+    let reloads = relay.reloads.subscribe();
     let running = relay.running();
     if let Deliver::Capture(folder) = &running.gateway().deliver {
-        return run_capture(&relay, id, folder.clone(), commands).await;
+        return run_capture(&relay, id, folder.clone(), commands, reloads).await;
     }
-    let event = match Session::open(Arc::clone(&relay), &running, id).await {
-        Err(trouble) => Event::SessionFailed(id, trouble),
-        Ok(session) => {
+    let password = Stamp::of(running.gateway());
+    let begun = host::clock::monotonic();
+    let opened = tokio::select! {
+        opened = Wire::open(&relay, &running) => opened,
+        () = relay.stopped() => return tell(&relay, Event::SessionClosed(id)).await,
+    };
+    let event = match opened {
+        Err(trouble) => {
+            let outdated = reloads.has_changed().unwrap_or(true);
+            let failure = SessionFailure {
+                trouble,
+                password,
+                outdated,
+            };
+            Event::SessionFailed(id, failure)
+        }
+        Ok(wire) => {
             tell(&relay, Event::SessionReady(id)).await;
+            let session = Session {
+                relay: Arc::clone(&relay),
+                running,
+                reloads,
+                id,
+                wire,
+                setup: host::clock::monotonic().saturating_sub(begun),
+                uses: 0,
+            };
             session.work(&mut commands).await
         }
     };
@@ -68,73 +79,68 @@ async fn run_capture(
     session: SessionId,
     folder: PathBuf,
     mut commands: mpsc::Receiver<Command>,
+    mut reloads: watch::Receiver<u64>,
 ) {
     tell(relay, Event::SessionReady(session)).await;
-    while let Some(Command::Deliver(id)) = commands.recv().await {
-        let end = match Attempt::begin(relay, id).await {
-            Ok(attempt) => capture_one(relay, folder.clone(), attempt).await,
-            Err(outcome) => AttemptEnd {
-                outcome,
-                session_alive: true,
-            },
+    loop {
+        let command = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            _ = reloads.changed() => None,
         };
+        let Some(Command::Deliver(id)) = command else {
+            break;
+        };
+        if relay.is_stopping() {
+            break;
+        }
+        let end = capture_one(relay, folder.clone(), id).await;
         tell(relay, Event::AttemptEnded { session, id, end }).await;
     }
     tell(relay, Event::SessionClosed(session)).await;
 }
 
 /// Puts one message into the Maildir.
-async fn capture_one(relay: &Arc<Relay>, folder: PathBuf, mut attempt: Attempt) -> AttemptEnd {
+async fn capture_one(relay: &Arc<Relay>, folder: PathBuf, id: mail::QueueId) -> AttemptEnd {
     let running = relay.running();
-    let meta = attempt.meta.clone();
+    let mut attempt = match Attempt::begin(relay, id).await {
+        Ok(attempt) => attempt,
+        Err(outcome) => return still_alive(outcome),
+    };
+    attempt.start_marking(&running.gateway().name);
+    if !attempt.marked(relay).await {
+        return still_alive(AttemptOutcome::NotStarted);
+    }
+    let (meta, content) = (attempt.meta.clone(), attempt.take_content());
     let recipients: Vec<_> = attempt
         .recipients()
         .map(|recipient| recipient.address.clone())
         .collect();
-    let stored = match attempt.take_content() {
-        Some(mut content) => {
-            let stored = tokio::task::spawn_blocking(move || {
-                let recipients: Vec<_> = recipients.iter().collect();
-                let envelope = (meta.envelope.sender.as_ref(), recipients.as_slice());
-                capture::store(&folder, meta.id, meta.arrival, envelope, &mut content)
-            });
-            stored
-                .await
-                .map_err(|error| error.to_string())
-                .and_then(|done| done.map_err(|error| error.to_string()))
-        }
-        None => Err("its content was used up".to_owned()),
-    };
-    outcome::settle_capture(relay, &running, attempt, stored).await
+    let stored = tokio::task::spawn_blocking(move || {
+        let recipients: Vec<_> = recipients.iter().collect();
+        let envelope = (meta.envelope.sender.as_ref(), recipients.as_slice());
+        let mut content = content.ok_or("its content was used up")?;
+        capture::store(&folder, meta.id, meta.arrival, envelope, &mut content)
+            .map_err(|error| error.to_string())
+    });
+    let stored = stored.await.unwrap_or_else(|error| Err(error.to_string()));
+    settle::settle_capture(relay, &running, attempt, stored).await
 }
 
-enum Stream {
-    Plain(TcpStream),
-    Secure(Box<TlsStream<TcpStream>>),
-    Gone,
-}
-
-/// Where the driver stopped.
-enum Stop {
-    /// Between transactions.
-    Idle,
-    /// The server waits for content.
-    Content,
-    /// A transaction is over.
-    Report(TransactionReport),
-    /// The session is over.
-    Closed(Option<Fault>),
+fn still_alive(outcome: AttemptOutcome) -> AttemptEnd {
+    AttemptEnd {
+        outcome,
+        session_alive: true,
+    }
 }
 
 struct Session {
     relay: Arc<Relay>,
+    /// The settings that it was opened with.
     running: Arc<Running>,
+    reloads: watch::Receiver<u64>,
     id: SessionId,
-    stream: Stream,
-    client: Client,
-    server: Server,
-    /// When the reply that is waited for must be here.
-    deadline: Option<Instant>,
+    wire: Wire,
     /// How long connecting took, until the first transaction has logged it.
     setup: Duration,
     /// Transactions so far.
@@ -142,67 +148,30 @@ struct Session {
 }
 
 impl Session {
-    /// Connects, secures and authenticates.
-    async fn open(
-        relay: Arc<Relay>,
-        running: &Arc<Running>,
-        id: SessionId,
-    ) -> Result<Self, GatewayTrouble> {
-        let begun = host::clock::monotonic();
-        let gateway = running.gateway();
-        let credentials = credentials(gateway).await?;
-        let (socket, server) = connect(&relay, gateway).await?;
-        let mode = match gateway.tls {
-            Tls::StartTls => TlsMode::StartTls,
-            Tls::Implicit => TlsMode::Implicit,
-            Tls::None => TlsMode::None,
-        };
-        let config = ClientConfig {
-            auth: credentials,
-            ..ClientConfig::new(&running.hostname, mode)
-        };
-        let mut session = Self {
-            relay,
-            running: Arc::clone(running),
-            id,
-            stream: Stream::Plain(socket),
-            client: Client::new(config),
-            server,
-            deadline: None,
-            setup: Duration::ZERO,
-            uses: 0,
-        };
-        match session.drive().await {
-            Stop::Idle => {
-                session.setup = host::clock::monotonic().saturating_sub(begun);
-                Ok(session)
-            }
-            Stop::Closed(Some(fault)) => Err(verdict::of_fault(&session.server, &fault).trouble),
-            Stop::Closed(None) | Stop::Content | Stop::Report(_) => {
-                let reason = format!("host {} ended the session at once", session.server.name());
-                Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
-            }
-        }
-    }
-
     /// Transactions as told, until the end; gives the last fact to report.
     async fn work(mut self, commands: &mut mpsc::Receiver<Command>) -> Event {
         loop {
-            let id = tokio::select! {
-                command = commands.recv() => match command {
-                    Some(Command::Deliver(id)) => id,
-                    Some(Command::Quit) | None => return self.quit().await,
-                },
+            let command = tokio::select! {
+                biased;
+                command = commands.recv() => command,
                 // A server that hangs up between transactions is no trouble.
-                () = self.overhear() => return Event::SessionClosed(self.id),
+                () = self.wire.overhear() => return Event::SessionClosed(self.id),
+                _ = self.reloads.changed() => None,
             };
-            let end = self.attempt(id).await;
-            let alive = end.session_alive;
-            let event = Event::AttemptEnded {
-                session: self.id,
-                id,
-                end,
+            let Some(Command::Deliver(id)) = command else {
+                return self.close().await;
             };
+            if self.relay.is_stopping() {
+                // Nothing new is begun: the message waits on disk.
+                return self.close().await;
+            }
+            let mut end = self.attempt(id).await;
+            if end.session_alive && self.is_outdated(&end) {
+                self.wire.quit().await;
+                end.session_alive = false;
+            }
+            let (session, alive) = (self.id, end.session_alive);
+            let event = Event::AttemptEnded { session, id, end };
             if !alive {
                 return event;
             }
@@ -210,15 +179,17 @@ impl Session {
         }
     }
 
-    /// Ends when the server says something or hangs up while nothing is asked of it.
-    async fn overhear(&mut self) {
-        let mut byte = [0; 512];
-        let _ = self.read(&mut byte).await;
+    /// Whether the settings changed, and the session can end without telling that anything is wrong.
+    fn is_outdated(&self, end: &AttemptEnd) -> bool {
+        let answered = matches!(
+            end.outcome,
+            AttemptOutcome::Finished | AttemptOutcome::Deferred
+        );
+        answered && self.reloads.has_changed().unwrap_or(true)
     }
 
-    async fn quit(mut self) -> Event {
-        self.client.quit();
-        let _ = timeout(Stage::Quit.timeout(), self.drive()).await;
+    async fn close(mut self) -> Event {
+        self.wire.quit().await;
         Event::SessionClosed(self.id)
     }
 
@@ -226,48 +197,20 @@ impl Session {
     async fn attempt(&mut self, id: mail::QueueId) -> AttemptEnd {
         let mut attempt = match Attempt::begin(&self.relay, id).await {
             Ok(attempt) => attempt,
-            Err(outcome) => {
-                return AttemptEnd {
-                    outcome,
-                    session_alive: true,
-                };
-            }
+            Err(outcome) => return still_alive(outcome),
         };
         self.uses += 1;
         let begun = host::clock::monotonic();
         // The mark reaches the disk while the envelope travels; no content goes out before it (I4).
         attempt.start_marking(&self.running.gateway().name);
-        self.client.begin(attempt.transaction());
-        let report = loop {
-            match self.drive().await {
-                Stop::Report(report) => break report,
-                Stop::Content => {
-                    if !attempt.marked(&self.relay).await {
-                        // Without a mark nothing is sent, and DATA cannot be taken back.
-                        return AttemptEnd {
-                            outcome: AttemptOutcome::NotStarted,
-                            session_alive: false,
-                        };
-                    }
-                    if let Err(problem) = self.send_content(&mut attempt).await {
-                        // The connection is dropped before the final dot, so nothing was handed over.
-                        self.relay.log.warn(&format!(
-                            "{id}: not sent, since its content cannot be read: {problem}"
-                        ));
-                        return AttemptEnd {
-                            outcome: AttemptOutcome::NotStarted,
-                            session_alive: false,
-                        };
-                    }
-                }
-                // Every transaction that was begun ends in a report before anything else.
-                Stop::Idle | Stop::Closed(_) => {
-                    return AttemptEnd {
-                        outcome: AttemptOutcome::NotStarted,
-                        session_alive: false,
-                    };
-                }
-            }
+        self.wire.begin(attempt.transaction());
+        let Some(report) = self.transact(&mut attempt).await else {
+            // The session is dropped before the final dot, so nothing was handed over.
+            attempt.abandon(&self.relay).await;
+            return AttemptEnd {
+                outcome: AttemptOutcome::NotStarted,
+                session_alive: false,
+            };
         };
         let timing = Timing {
             setup: std::mem::take(&mut self.setup),
@@ -275,20 +218,35 @@ impl Session {
             uses: self.uses,
         };
         // A refused transaction is reset before the next; what was heard so far counts all the same.
-        let session_alive = report.session_alive && matches!(self.drive().await, Stop::Idle);
-        let running = Arc::clone(&self.running);
-        let outcome = outcome::settle(
-            &self.relay,
-            &running,
-            attempt,
-            &self.server,
-            &report,
-            timing,
-        )
-        .await;
+        let session_alive = report.session_alive && matches!(self.wire.drive().await, Stop::Idle);
+        let (relay, running, server) = (&self.relay, &self.running, &self.wire.server);
         AttemptEnd {
-            outcome,
+            outcome: settle::settle(relay, running, attempt, server, &report, timing).await,
             session_alive,
+        }
+    }
+
+    /// The transaction up to its report; `None` if we are at fault and the session must be dropped.
+    async fn transact(&mut self, attempt: &mut Attempt) -> Option<TransactionReport> {
+        loop {
+            match self.wire.drive().await {
+                Stop::Report(report) => return Some(report),
+                Stop::Content => {
+                    // Without a mark nothing is sent, and DATA cannot be taken back.
+                    if !attempt.marked(&self.relay).await {
+                        return None;
+                    }
+                    if let Err(problem) = self.send_content(attempt).await {
+                        self.relay.log.warn(&format!(
+                            "{}: not sent, since its content cannot be read: {problem}",
+                            attempt.meta.id
+                        ));
+                        return None;
+                    }
+                }
+                // Every transaction that was begun ends in a report before anything else.
+                Stop::Idle | Stop::Closed(_) => return None,
+            }
         }
     }
 
@@ -301,203 +259,16 @@ impl Session {
             let block = attempt.next_block(BLOCK_SIZE).await?;
             if block.is_empty() {
                 stuffer.finish(&mut wire);
-                // From here on a broken connection leaves it unknown whether the message arrived (I4).
-                self.client.content_sent();
-                self.write_content(&wire).await;
+                self.wire.send_last(&wire).await;
                 return Ok(());
             }
             stuffer.push(&block, &mut wire);
             if wire.len() >= BLOCK_SIZE {
-                if !self.write_content(&wire).await {
+                if !self.wire.send_content(&wire).await {
                     return Ok(());
                 }
                 wire.clear();
             }
         }
     }
-
-    /// Sends a piece of content; false if the connection broke, which the client then knows.
-    async fn write_content(&mut self, wire: &[u8]) -> bool {
-        match self.write(wire, BLOCK).await {
-            Ok(()) => true,
-            Err(how) => {
-                self.last_words().await;
-                self.client.failed(how);
-                false
-            }
-        }
-    }
-
-    /// Hears what the server said before it hung up.
-    async fn last_words(&mut self) {
-        let mut buffer = [0; 4096];
-        if let Ok(Ok(count)) = timeout(LAST_WORDS, self.read(&mut buffer)).await {
-            self.client.received(&buffer[..count]);
-        }
-    }
-
-    /// Moves bytes as the client says until there is something to decide.
-    async fn drive(&mut self) -> Stop {
-        loop {
-            match self.client.next() {
-                Step::Send(bytes) => {
-                    self.deadline = None;
-                    if let Err(how) = self.write(&bytes, BLOCK).await {
-                        self.client.failed(how);
-                    }
-                }
-                Step::Receive(stage) => self.receive(stage).await,
-                Step::StartTls => self.start_tls().await,
-                Step::Idle => return Stop::Idle,
-                Step::Content | Step::RawContent(_) => return Stop::Content,
-                Step::Report(report) => return Stop::Report(report),
-                Step::Closed(fault) => return Stop::Closed(fault),
-            }
-        }
-    }
-
-    async fn receive(&mut self, stage: Stage) {
-        let deadline = *self
-            .deadline
-            .get_or_insert_with(|| Instant::now() + stage.timeout());
-        let mut buffer = [0; 4096];
-        match timeout_at(deadline, self.read(&mut buffer)).await {
-            Ok(Ok(0)) => self.client.failed(Interruption::Closed),
-            Ok(Ok(count)) => self.client.received(&buffer[..count]),
-            Ok(Err(error)) => self.client.failed(interruption(&error)),
-            Err(_) => self.client.failed(Interruption::Timeout),
-        }
-    }
-
-    async fn start_tls(&mut self) {
-        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, Stream::Gone) else {
-            return self
-                .client
-                .failed(Interruption::Protocol("TLS within TLS".to_owned()));
-        };
-        let (connector, name) = match (
-            &self.running.connector,
-            tls::server_name(&self.running.gateway().tls_name),
-        ) {
-            (Some(connector), Ok(name)) => (connector, name),
-            (None, _) => {
-                return self
-                    .client
-                    .failed(Interruption::Tls("TLS is not set up".to_owned()));
-            }
-            (_, Err(problem)) => return self.client.failed(Interruption::Tls(problem)),
-        };
-        match timeout(HANDSHAKE, connector.connect(name, socket)).await {
-            Ok(Ok(stream)) => {
-                self.stream = Stream::Secure(Box::new(stream));
-                self.client.tls_established();
-            }
-            Ok(Err(error)) => self
-                .client
-                .failed(Interruption::Tls(tls::failure_words(&error))),
-            Err(_) => self.client.failed(Interruption::Timeout),
-        }
-    }
-
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.stream {
-            Stream::Plain(socket) => socket.read(buffer).await,
-            Stream::Secure(stream) => stream.read(buffer).await,
-            Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    async fn write(&mut self, bytes: &[u8], within: Duration) -> Result<(), Interruption> {
-        let written = timeout(within, async {
-            match &mut self.stream {
-                Stream::Plain(socket) => socket.write_all(bytes).await,
-                Stream::Secure(stream) => {
-                    stream.write_all(bytes).await?;
-                    stream.flush().await
-                }
-                Stream::Gone => Err(io::ErrorKind::NotConnected.into()),
-            }
-        });
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(interruption(&error)),
-            Err(_) => Err(Interruption::Timeout),
-        }
-    }
-}
-
-async fn connect(relay: &Relay, gateway: &Gateway) -> Result<(TcpStream, Server), GatewayTrouble> {
-    let failed = |reason: String| GatewayTrouble::new(TroubleKind::Unreachable, reason);
-    match timeout(
-        CONNECT_TIMEOUT,
-        connect::connect(&gateway.host, gateway.port),
-    )
-    .await
-    {
-        Ok(Ok((socket, address))) => {
-            let server = Server {
-                host: gateway.host.clone(),
-                address,
-                port: gateway.port,
-            };
-            Ok((socket, server))
-        }
-        Ok(Err(error)) => {
-            if let Some((server, reason)) = &error.refused {
-                relay.log.write(&Line::ConnectFailed { server, reason });
-            }
-            Err(failed(error.reason))
-        }
-        Err(_) => Err(failed(format!(
-            "connect to {}:{}: Connection timed out",
-            gateway.host, gateway.port
-        ))),
-    }
-}
-
-fn interruption(error: &io::Error) -> Interruption {
-    use io::ErrorKind as E;
-    match error.kind() {
-        E::ConnectionReset
-        | E::BrokenPipe
-        | E::UnexpectedEof
-        | E::ConnectionAborted
-        | E::NotConnected => Interruption::Closed,
-        _ => Interruption::Io(error.to_string()),
-    }
-}
-
-/// The user and password of a gateway, fetched anew for every session, so that a changed password
-/// needs no restart.
-async fn credentials(gateway: &Gateway) -> Result<Option<Credentials>, GatewayTrouble> {
-    let (Some(user), Some(source)) = (gateway.user.clone(), gateway.password.clone()) else {
-        return Ok(None);
-    };
-    let fetched =
-        tokio::task::spawn_blocking(move || secret::fetch(&source, &Keeper::this_process())).await;
-    let problem = match fetched {
-        Ok(Ok(password)) => {
-            let password = Secret::new(password.reveal().to_owned());
-            return Ok(Some(Credentials { user, password }));
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    Err(GatewayTrouble::new(
-        TroubleKind::Refused5xx,
-        format!("no password for gateway {}: {problem}", gateway.name),
-    ))
-}
-
-/// What changes when a password is replaced: by it a refused one is told from a new one.
-#[derive(PartialEq, Eq)]
-pub(crate) struct PasswordStamp(Option<(SystemTime, u64)>);
-
-/// The stamp of a gateway's password as it is now. One that comes from a command never changes.
-pub(crate) fn password_stamp(gateway: &Gateway) -> PasswordStamp {
-    let Some(PasswordSource::File(file)) = &gateway.password else {
-        return PasswordStamp(None);
-    };
-    let status = std::fs::metadata(file).ok();
-    PasswordStamp(status.and_then(|status| Some((status.modified().ok()?, status.len()))))
 }

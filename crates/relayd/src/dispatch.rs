@@ -1,27 +1,30 @@
 //! The one place where work is handed out: facts from everywhere go in, `policy::schedule` is asked,
 //! and what it decides is carried out. Nobody else decides what is tried next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mail::QueueId;
 use policy::log::Line;
 use policy::schedule::{
-    Action, AttemptEnd, Circuit, Flush, GatewayTrouble, Limits, Queued, Scheduler, SessionId,
-    Summary, TroubleKind,
+    Action, AttemptEnd, AttemptOutcome, Circuit, Flush, GatewayTrouble, Limits, Queued, Scheduler,
+    SessionId, Summary, TroubleKind,
 };
 use spool::Queue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use crate::outcome;
+use crate::password::Stamp;
 use crate::relay::{self, Relay};
-use crate::{delivery, running::Running};
+use crate::{delivery, expire, put_off, running::Running};
 
 /// How long transactions under way may take once relayd is told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Facts taken in before the scheduler is asked again.
 const BATCH: usize = 256;
+/// Entries put off before facts are taken in again.
+const PUT_OFF_BATCH: usize = 500;
 /// How often a refused password's file is looked at, so that a corrected one is used at once.
 const PASSWORD_WATCH: Duration = Duration::from_secs(2);
 
@@ -29,7 +32,7 @@ const PASSWORD_WATCH: Duration = Duration::from_secs(2);
 pub(crate) enum Event {
     Queued(Queued),
     SessionReady(SessionId),
-    SessionFailed(SessionId, GatewayTrouble),
+    SessionFailed(SessionId, SessionFailure),
     SessionClosed(SessionId),
     AttemptEnded {
         session: SessionId,
@@ -45,6 +48,15 @@ pub(crate) enum Event {
     Stop,
 }
 
+/// Why a session could not be opened.
+pub(crate) struct SessionFailure {
+    pub(crate) trouble: GatewayTrouble,
+    /// The password that was used.
+    pub(crate) password: Stamp,
+    /// The settings changed meanwhile, so this says nothing about those in force.
+    pub(crate) outdated: bool,
+}
+
 /// How the gateway does, for listings and `STATUS`.
 pub(crate) struct GatewayState {
     /// Why it takes no mail; `None` while it does.
@@ -58,14 +70,25 @@ pub(crate) enum Command {
     Quit,
 }
 
+/// A session as the dispatcher sees it. Dropping it tells the session to end.
+struct Open {
+    commands: mpsc::Sender<Command>,
+    /// The message that it was given.
+    message: Option<QueueId>,
+}
+
 /// Owner of the scheduler and of the sessions' command channels.
 pub(crate) struct Dispatcher {
     relay: Arc<Relay>,
     inbox: mpsc::Receiver<Event>,
     scheduler: Scheduler,
-    sessions: HashMap<SessionId, mpsc::Sender<Command>>,
-    /// The password source as it was when the gateway refused it.
-    refused_password: Option<delivery::PasswordStamp>,
+    sessions: HashMap<SessionId, Open>,
+    /// Entries to be put off, since the gateway is down.
+    suspended: VecDeque<QueueId>,
+    /// The password that the gateway refused.
+    refused_password: Option<Stamp>,
+    /// When its file was last looked at.
+    looked_at: Instant,
 }
 
 impl Dispatcher {
@@ -76,34 +99,47 @@ impl Dispatcher {
             inbox,
             scheduler,
             sessions: HashMap::new(),
+            suspended: VecDeque::new(),
             refused_password: None,
+            looked_at: Instant::now(),
         }
     }
 
     /// Works until [`Event::Stop`], then ends the sessions.
     pub(crate) async fn run(mut self) {
-        loop {
-            self.carry_out().await;
-            let Some(event) = self.next_event().await else {
-                continue;
-            };
-            if !self.take(event) {
-                break;
-            }
-            for _ in 1..BATCH {
-                let Ok(event) = self.inbox.try_recv() else {
-                    break;
-                };
-                if !self.take(event) {
-                    return self.stop().await;
-                }
-            }
+        // Sessions see that relayd stops before that event is here, and what they do then says
+        // nothing about the gateway.
+        while self.take_batch().await && !self.relay.is_stopping() {
+            self.look_at_password();
+            self.carry_out();
+            self.put_off().await;
         }
         self.stop().await;
     }
 
-    /// The next fact, or `None` when it is time to ask the scheduler again.
+    /// Waits for facts, or until it is time to ask the scheduler again; false at the order to stop.
+    async fn take_batch(&mut self) -> bool {
+        let Some(event) = self.next_event().await else {
+            return true;
+        };
+        if !self.take(event) {
+            return false;
+        }
+        for _ in 1..BATCH {
+            let Ok(event) = self.inbox.try_recv() else {
+                break;
+            };
+            if !self.take(event) {
+                return false;
+            }
+        }
+        true
+    }
+
     async fn next_event(&mut self) -> Option<Event> {
+        if !self.suspended.is_empty() {
+            return self.inbox.try_recv().ok();
+        }
         let timer = self
             .scheduler
             .wake_at()
@@ -112,13 +148,9 @@ impl Dispatcher {
         let Some(pause) = timer.into_iter().chain(watch).min() else {
             return self.inbox.recv().await;
         };
-        match tokio::time::timeout(pause, self.inbox.recv()).await {
-            Ok(event) => event,
-            Err(_) => {
-                self.look_at_password();
-                None
-            }
-        }
+        tokio::time::timeout(pause, self.inbox.recv())
+            .await
+            .unwrap_or_default()
     }
 
     /// Takes a fact in; false if it is the order to stop.
@@ -126,31 +158,21 @@ impl Dispatcher {
         let now = relay::now();
         match event {
             Event::Queued(queued) => {
-                let id = queued.id;
-                self.scheduler.queued(&now, queued);
                 if self.scheduler.circuit().is_down() {
-                    self.put_off(vec![id]);
+                    self.suspended.push_back(queued.id);
                 }
+                self.scheduler.queued(&now, queued);
             }
             Event::SessionReady(session) => {
                 self.refused_password = None;
                 self.scheduler.session_ready(&now, session);
             }
-            Event::SessionFailed(session, trouble) => {
-                self.sessions.remove(&session);
-                self.scheduler.session_failed(&now, session, trouble);
-            }
+            Event::SessionFailed(session, failure) => self.session_failed(session, failure),
             Event::SessionClosed(session) => {
-                self.sessions.remove(&session);
+                self.forget(session);
                 self.scheduler.session_closed(&now, session);
             }
-            Event::AttemptEnded { session, id, end } => {
-                if !end.session_alive {
-                    self.sessions.remove(&session);
-                }
-                self.relay.index.update(id, |item| item.active = false);
-                self.scheduler.attempt_ended(&now, session, id, end);
-            }
+            Event::AttemptEnded { session, id, end } => self.attempt_ended(session, id, end),
             Event::Flush(what) => self.scheduler.flush(&now, what),
             Event::Hold(id) => self.scheduler.hold(id),
             Event::AskGateway(answer) => {
@@ -166,17 +188,51 @@ impl Dispatcher {
         true
     }
 
+    fn session_failed(&mut self, session: SessionId, failure: SessionFailure) {
+        let now = relay::now();
+        self.forget(session);
+        if failure.trouble.kind == TroubleKind::Auth {
+            self.refused_password = Some(failure.password);
+        }
+        self.scheduler
+            .session_failed(&now, session, failure.trouble);
+        if failure.outdated {
+            self.refused_password = None;
+            self.scheduler.settings_changed(&now);
+        }
+    }
+
+    fn attempt_ended(&mut self, session: SessionId, id: QueueId, end: AttemptEnd) {
+        // The scheduler counts a session whose answer was lost as ended, whatever it says.
+        if !end.session_alive || end.outcome == AttemptOutcome::Uncertain {
+            self.forget(session);
+        } else if let Some(open) = self.sessions.get_mut(&session) {
+            open.message = None;
+        }
+        self.relay.index.update(id, |item| item.active = false);
+        self.scheduler
+            .attempt_ended(&relay::now(), session, id, end);
+    }
+
+    /// A session has ended. The message that it was given last may never have reached it.
+    fn forget(&mut self, session: SessionId) {
+        let ended = self.sessions.remove(&session);
+        if let Some(id) = ended.and_then(|open| open.message) {
+            self.relay.index.update(id, |item| item.active = false);
+        }
+    }
+
     /// Does what the scheduler decides until it has nothing more to do now.
-    async fn carry_out(&mut self) {
+    fn carry_out(&mut self) {
         while let Some(action) = self.scheduler.next(&relay::now()) {
             match action {
                 Action::Open(session) => self.open(session),
                 Action::Deliver { session, id } => {
                     self.relay.index.update(id, |item| item.active = true);
-                    self.command(session, Command::Deliver(id)).await;
+                    self.command(session, Command::Deliver(id));
                 }
-                Action::Close(session) => self.command(session, Command::Quit).await,
-                Action::GatewayWentDown { kind, reason } => self.gateway_went_down(kind, &reason),
+                Action::Close(session) => self.command(session, Command::Quit),
+                Action::GatewayWentDown { reason, .. } => self.gateway_went_down(&reason),
                 Action::GatewayCameBack { after, waiting } => {
                     let running = self.relay.running();
                     let gateway = &running.gateway().name;
@@ -186,52 +242,69 @@ impl Dispatcher {
                         waiting,
                     });
                 }
-                Action::Expire(id) => {
-                    let relay = Arc::clone(&self.relay);
-                    tokio::spawn(async move { outcome::expire(&relay, id).await });
-                }
+                Action::Expire(id) => self.expire(id),
             }
         }
     }
 
     fn open(&mut self, session: SessionId) {
-        let (sender, commands) = mpsc::channel(1);
-        self.sessions.insert(session, sender);
-        tokio::spawn(delivery::run(Arc::clone(&self.relay), session, commands));
+        let (commands, orders) = mpsc::channel(1);
+        let open = Open {
+            commands,
+            message: None,
+        };
+        self.sessions.insert(session, open);
+        let relay = Arc::clone(&self.relay);
+        let opened = tokio::spawn(delivery::run(Arc::clone(&relay), session, orders));
+        tokio::spawn(async move {
+            // A session that dies of a fault of ours must not be waited for.
+            if opened.await.is_err() {
+                let _ = relay.events.send(Event::SessionClosed(session)).await;
+            }
+        });
     }
 
-    async fn command(&mut self, session: SessionId, command: Command) {
+    fn command(&mut self, session: SessionId, command: Command) {
+        let Some(open) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if let Command::Deliver(id) = &command {
+            open.message = Some(*id);
+        }
         // A session takes one command at a time and reports before the next, so there is room. One
         // that is gone has reported its end, which is in the inbox.
-        if let Some(sender) = self.sessions.get(&session) {
-            let _ = sender.send(command).await;
-        }
+        let _ = open.commands.try_send(command);
     }
 
-    fn gateway_went_down(&mut self, kind: TroubleKind, reason: &str) {
+    fn expire(&mut self, id: QueueId) {
+        self.relay.index.update(id, |item| item.active = true);
+        let (relay, waiting_for) = (Arc::clone(&self.relay), self.gateway_state().down);
+        tokio::spawn(async move { expire::expire(&relay, id, waiting_for.as_deref()).await });
+    }
+
+    fn gateway_went_down(&mut self, reason: &str) {
         let running = self.relay.running();
         self.relay.log.write(&Line::GatewayDown {
             gateway: &running.gateway().name,
             reason,
         });
-        if kind == TroubleKind::Auth {
-            self.refused_password = Some(delivery::password_stamp(running.gateway()));
-        }
-        self.put_off(
-            self.relay
-                .index
-                .ids_where(|item| !item.active && item.meta.queue == Queue::Incoming),
-        );
+        self.suspended = self
+            .relay
+            .index
+            .ids_where(|item| !item.active && item.meta.queue == Queue::Incoming)
+            .into();
     }
 
-    /// Moves entries that wait for the gateway to `deferred`, so that what counts files sees them
-    /// there, and logs each once.
-    fn put_off(&self, ids: Vec<QueueId>) {
+    /// Puts off some of the entries that wait for the gateway.
+    async fn put_off(&mut self) {
         let Circuit::Down { kind, reason, .. } = self.scheduler.circuit() else {
-            return;
+            return self.suspended.clear();
         };
-        let (relay, kind, reason) = (Arc::clone(&self.relay), *kind, reason.clone());
-        tokio::spawn(async move { outcome::put_off(&relay, ids, kind, &reason).await });
+        let count = self.suspended.len().min(PUT_OFF_BATCH);
+        if count > 0 {
+            let ids = self.suspended.drain(..count).collect();
+            put_off::put_off(&self.relay, ids, *kind, reason).await;
+        }
     }
 
     fn gateway_state(&self) -> GatewayState {
@@ -245,39 +318,41 @@ impl Dispatcher {
         }
     }
 
-    /// A password file that was replaced after the refusal is as good as changed settings.
+    /// A password file that was replaced after the refusal is as good as changed settings. Looked at
+    /// at its own pace, however many facts come in.
     fn look_at_password(&mut self) {
         let Some(refused) = &self.refused_password else {
             return;
         };
-        let running = self.relay.running();
-        if delivery::password_stamp(running.gateway()) != *refused {
+        if self.looked_at.elapsed() < PASSWORD_WATCH {
+            return;
+        }
+        self.looked_at = Instant::now();
+        if Stamp::of(self.relay.running().gateway()) != *refused {
             self.refused_password = None;
             self.scheduler.settings_changed(&relay::now());
         }
     }
 
-    /// Lets transactions under way finish and says goodbye to the gateway, within a bound.
+    /// Lets transactions under way finish and says goodbye to the gateway, within a bound. What is
+    /// queued meanwhile is on disk, and waits for the next start.
     async fn stop(mut self) {
-        for sender in self.sessions.values() {
+        for open in self.sessions.values_mut() {
             // One that is busy finds its channel closed afterwards.
-            let _ = sender.try_send(Command::Quit);
+            let _ = open.commands.try_send(Command::Quit);
+            open.commands = mpsc::channel(1).0;
         }
-        let open: Vec<SessionId> = self.sessions.drain().map(|(session, _)| session).collect();
-        let mut left = open.len();
-        let ended = async {
-            while left > 0 {
-                match self.inbox.recv().await {
-                    Some(Event::SessionClosed(_) | Event::SessionFailed(..)) => left -= 1,
-                    Some(Event::AttemptEnded { end, .. }) if !end.session_alive => left -= 1,
-                    Some(_) => {}
-                    None => break,
-                }
+        let deadline = Instant::now() + STOP_WITHIN;
+        while !self.sessions.is_empty() {
+            match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
+                Ok(Some(event)) => _ = self.take(event),
+                Ok(None) | Err(_) => break,
             }
-        };
-        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+        }
+        let unfinished = self.sessions.values().filter(|open| open.message.is_some());
+        for id in unfinished.filter_map(|open| open.message) {
             self.relay.log.warn(&format!(
-                "stopping with {left} transactions unfinished; their messages are found uncertain at the next start"
+                "{id}: stopping in the middle of its transaction; it is tried again after the next start"
             ));
         }
     }

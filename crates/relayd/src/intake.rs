@@ -8,12 +8,12 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::identity;
 use mail::Submitter;
 use policy::log::Line;
-use spool::{Dropped, IntakeLimits, Meta, Source, Submission as DropFile};
+use spool::{Dropped, IntakeLimits, Meta, Source, SpoolError, Submission as DropFile};
+use tokio::task::JoinError;
 
-use crate::accept::{self, AcceptError, Reception, Submission};
+use crate::accept::{AcceptError, Reception, Submission};
 use crate::relay::Relay;
 
 /// Files taken in one go.
@@ -54,15 +54,14 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
     let spool = relay.spool.clone();
     let found =
         tokio::task::spawn_blocking(move || spool::take(&spool, limits, host::clock::wall()));
-    let found = found
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())?;
+    let found = flat(found.await)?;
     let count = found.len();
     let mut taken = Vec::new();
     let mut trouble = None;
     for one in found {
         match one {
+            // The disk does not take one, so it would not take the others. They stay for later.
+            Dropped::Submission(_) if trouble.is_some() => {}
             Dropped::Submission(file) => match take_one(relay, file).await {
                 Ok(meta) => taken.extend(meta),
                 Err(problem) => trouble = Some(problem),
@@ -80,11 +79,12 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
     if count > 0 {
         let spool = relay.spool.clone();
         let synced = tokio::task::spawn_blocking(move || spool.sync_maildrop()).await;
-        synced
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
+        if let Err(problem) = flat(synced) {
+            trouble.get_or_insert(problem);
+        }
     }
-    // Only now may they be tried: a file that came back after a crash would be sent a second time.
+    // Made known whatever happened: they are on disk, and nothing else would ever look for them
+    // there. One whose file may come back after a crash is not tried: the spool refuses its mark.
     for meta in taken {
         relay.queued(meta).await;
     }
@@ -94,40 +94,41 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
 /// Takes one file in. A file at fault is set aside and gives `None`; an error is about the disk, and
 /// the file stays.
 async fn take_one(relay: &Arc<Relay>, file: DropFile) -> Result<Option<Meta>, String> {
-    let name = file.name();
+    let name = file.name().to_string();
     match copy(relay, &file).await {
         Ok(meta) => {
             let removed = tokio::task::spawn_blocking(move || file.remove()).await;
-            removed
-                .map_err(|error| error.to_string())?
-                .map_err(|error| error.to_string())?;
+            if let Err(problem) = flat(removed) {
+                // It is taken in all the same; the spool removes the file before the first attempt.
+                relay.log.warn(&format!("maildrop: {problem}"));
+            }
             Ok(Some(meta))
         }
         Err(AcceptError::Spool(error)) => Err(error.to_string()),
         Err(AcceptError::Internal(problem)) => Err(problem),
-        Err(fault @ (AcceptError::Header(_) | AcceptError::Loop)) => {
-            let why = fault.to_string();
+        Err(fault) => {
             relay.log.write(&Line::Damaged {
-                name: &name.to_string(),
+                name: &name,
                 queue: "maildrop",
-                why: &why,
+                why: &fault.to_string(),
             });
             let aside = tokio::task::spawn_blocking(move || file.set_aside()).await;
-            aside
-                .map_err(|error| error.to_string())?
-                .map(|_| None)
-                .map_err(|error| error.to_string())
+            flat(aside).map(|_| None)
         }
     }
 }
 
+/// What came of work on the disk, as text where it failed.
+fn flat<T>(done: Result<Result<T, SpoolError>, JoinError>) -> Result<T, String> {
+    done.map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
+}
+
 async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> {
-    let mut envelope = file.envelope().clone();
-    accept::complete_envelope(&mut envelope, &relay.running());
     let uid = file.uid();
-    let login = identity::account_of(uid).map(|account| account.login);
+    let login = relay.login_of(uid).await;
     let submission = Submission {
-        envelope,
+        envelope: file.envelope().clone(),
         submitter: Submitter::Local { uid, login },
         session: None,
         source: Some(Source::Drop(file.name())),

@@ -65,8 +65,14 @@ pub(crate) fn tcp(settings: &Settings) -> Result<Vec<TcpDoor>, Failure> {
 /// Status 69 with the address.
 pub(crate) fn bind(port: Port, address: SocketAddr) -> Result<TcpDoor, Failure> {
     let refused = |error: std::io::Error| {
-        let text =
-            format!("listening at {address}: {error}; does another mail server use this port?");
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; does another mail server use this port?",
+            std::io::ErrorKind::PermissionDenied => {
+                "; a port below 1024 wants relayd to be started anew, by root"
+            }
+            _ => "",
+        };
+        let text = format!("listening at {address}: {error}{remedy}");
         Failure::new(ExitStatus::Unavailable, text)
     };
     let listener = std::net::TcpListener::bind(address).map_err(refused)?;

@@ -18,14 +18,18 @@ impl Log {
         Logger::open(settings).map(|logger| Self(Mutex::new(logger)))
     }
 
-    /// Puts new settings in force, or opens the file anew after it was rotated.
+    /// Opens what new settings name, for [`Log::replace`]. A file is opened anew, so that one that
+    /// was rotated away is let go.
     ///
     /// # Errors
-    /// The log file cannot be opened; the old one stays in use.
-    pub(crate) fn reopen(&self, settings: &settings::Log) -> std::io::Result<()> {
-        let fresh = Logger::open(settings)?;
-        *self.lock() = fresh;
-        Ok(())
+    /// The log file cannot be opened.
+    pub(crate) fn prepare(settings: &settings::Log) -> std::io::Result<Logger> {
+        Logger::open(settings)
+    }
+
+    /// From now on lines go to another log.
+    pub(crate) fn replace(&self, logger: Logger) {
+        *self.lock() = logger;
     }
 
     /// Writes one line.

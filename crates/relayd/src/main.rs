@@ -16,13 +16,21 @@ mod control;
 mod delivery;
 mod dispatch;
 mod door;
+mod expire;
 mod index;
 mod intake;
+mod kept;
 mod listen;
 mod log;
-mod outcome;
+mod password;
+mod place;
+mod put_off;
+mod record;
 mod relay;
+mod report;
 mod running;
+mod serve;
+mod settle;
 mod tls;
 mod users;
 
@@ -31,7 +39,6 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
 use host::identity::{self, Account};
-use host::secret::Keeper;
 use policy::sysexits::ExitStatus;
 
 use crate::running::Running;
@@ -116,30 +123,24 @@ fn command_line() -> Command {
         )
 }
 
+/// Becomes whoever relayd would run as first, so that what only root can read is found out too.
 fn check(file: &Path) -> Result<(), Failure> {
-    let account = account_to_become(file)?;
-    let keeper = account
-        .as_ref()
-        .map_or_else(Keeper::this_process, Keeper::account);
-    Running::load(file, &keeper)
-        .map(|_| ())
-        .map_err(Failure::config)
+    if let Some(account) = account_to_become(file)? {
+        become_for_good(&account)?;
+    }
+    Running::load(file).map(|_| ()).map_err(Failure::config)
 }
 
 fn start(file: &Path) -> Result<(), Failure> {
     host::stdio::ignore_write_signals();
     let account = account_to_become(file)?;
     let settings = host::config::load(file).map_err(|error| Failure::config(error.to_string()))?;
+    serve::refuse_a_second(&settings.paths.spool)?;
     // Ports below 1024 and the folders below /run and /var/spool want root; everything after does not.
     let listeners = listen::tcp(&settings)?;
     if let Some(account) = &account {
         listen::prepare_folders(&settings.paths, account)?;
-        host::privileges::become_for_good(account).map_err(|error| {
-            Failure::new(
-                ExitStatus::OsError,
-                format!("becoming {}: {error}", account.login),
-            )
-        })?;
+        become_for_good(account)?;
     }
     host::privileges::forbid_core_dumps().map_err(|error| {
         Failure::new(
@@ -147,8 +148,17 @@ fn start(file: &Path) -> Result<(), Failure> {
             format!("forbidding core dumps: {error}"),
         )
     })?;
-    let running = Running::load(file, &Keeper::this_process()).map_err(Failure::config)?;
-    relay::run(file, running, listeners)
+    let running = Running::load(file).map_err(Failure::config)?;
+    serve::run(file, running, listeners)
+}
+
+fn become_for_good(account: &Account) -> Result<(), Failure> {
+    host::privileges::become_for_good(account).map_err(|error| {
+        Failure::new(
+            ExitStatus::OsError,
+            format!("becoming {}: {error}", account.login),
+        )
+    })
 }
 
 /// Whom root becomes; `None` for anybody else, who stays what he is.

@@ -1,34 +1,25 @@
-//! The daemon as a whole: what its parts share, what is started in which order, and how it stops.
+//! What the parts of the daemon share, and the settings in force, which a reload replaces.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use host::identity;
-use host::secret::Keeper;
+use mail::{Origin, Submitter};
 use policy::log::Line;
 use policy::schedule::{Now, OriginKey, Queued};
-use policy::sysexits::ExitStatus;
-use spool::{ErrorKind, Found, Meta, Queue, RealDisk, Spool};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use spool::{Meta, Queue, RealDisk, Spool};
+use tokio::sync::{OwnedRwLockReadGuard, mpsc, watch};
 
-use crate::dispatch::{Dispatcher, Event};
+use crate::dispatch::Event;
+use crate::door;
 use crate::index::Index;
-use crate::listen::{TcpDoor, UnixDoors};
+use crate::kept::Kept;
 use crate::log::Log;
 use crate::running::Running;
-use crate::{Failure, control, door, intake, listen, outcome};
 
-/// Threads that may block on the disk at once. Their fsyncs overlap, and the disk groups them.
-const DISK_THREADS: usize = 32;
-/// Facts that wait for the dispatcher; beyond it their senders wait.
-const EVENTS: usize = 4096;
 /// Login names that are remembered.
 const LOGINS: usize = 10_000;
-/// How long a retired entry's removal may stay unsynced: a crash within it repeats a delivery (I3).
-const SYNC_EVERY: Duration = Duration::from_millis(50);
 
 /// What all parts of the daemon share.
 pub(crate) struct Relay {
@@ -41,13 +32,56 @@ pub(crate) struct Relay {
     /// Set when there are removals to be synced.
     pub(crate) retired: tokio::sync::Notify,
     pub(crate) ports: door::Ports,
+    /// What the disk did not take.
+    pub(crate) kept: Kept,
+    /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
+    pub(crate) reloads: watch::Sender<u64>,
     logins: Mutex<HashMap<u32, Option<String>>>,
     file: PathBuf,
     running: RwLock<Arc<Running>>,
     stop: watch::Sender<bool>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+    /// Held shared by work that should be seen through before relayd ends.
+    work: Arc<tokio::sync::RwLock<()>>,
 }
 
+/// Work that relayd sees through before it ends; dropped when it is done.
+pub(crate) type Work = OwnedRwLockReadGuard<()>;
+
 impl Relay {
+    pub(crate) fn new(
+        file: &Path,
+        running: Running,
+        spool: Spool<RealDisk>,
+        log: Log,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (stop, stopping) = watch::channel(false);
+        Self {
+            spool,
+            index: Index::default(),
+            log,
+            events,
+            stopping,
+            retired: tokio::sync::Notify::new(),
+            ports: door::Ports::default(),
+            kept: Kept::default(),
+            reloads: watch::Sender::new(0),
+            logins: Mutex::default(),
+            file: file.to_owned(),
+            running: RwLock::new(Arc::new(running)),
+            stop,
+            reloading: tokio::sync::Mutex::default(),
+            work: Arc::default(),
+        }
+    }
+
+    /// The settings file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The settings in force now. A caller that needs them to agree takes them once.
     pub(crate) fn running(&self) -> Arc<Running> {
         Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
@@ -58,11 +92,11 @@ impl Relay {
     /// # Errors
     /// What is wrong with them; those in force stay.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<(), String> {
+        let _one = self.reloading.lock().await;
         let file = self.file.clone();
-        let loaded =
-            tokio::task::spawn_blocking(move || Running::load(&file, &Keeper::this_process()))
-                .await
-                .map_err(|error| error.to_string())?;
+        let loaded = tokio::task::spawn_blocking(move || Running::load(&file))
+            .await
+            .map_err(|error| error.to_string())?;
         let result = loaded.and_then(|fresh| self.replace(fresh));
         match &result {
             Ok(()) => {
@@ -71,6 +105,7 @@ impl Relay {
                     version: env!("CARGO_PKG_VERSION"),
                     settings: &settings,
                 });
+                self.reloads.send_modify(|count| *count += 1);
                 let _ = self.events.send(Event::SettingsChanged).await;
             }
             Err(problem) => {
@@ -82,19 +117,46 @@ impl Relay {
         result
     }
 
+    /// Puts good settings in force, or changes nothing.
     fn replace(self: &Arc<Self>, fresh: Running) -> Result<(), String> {
         let current = self.running();
         if fresh.settings.paths != current.settings.paths {
             return Err("[paths] cannot change while relayd runs: restart it instead".to_owned());
         }
-        self.log
-            .reopen(&fresh.settings.log)
-            .map_err(|error| format!("[log] to: {error}"))?;
+        let log =
+            Log::prepare(&fresh.settings.log).map_err(|error| format!("[log] to: {error}"))?;
         self.ports
             .change(self, &fresh.settings.listen)
             .map_err(|failure| failure.text().to_owned())?;
+        self.log.replace(log);
+        if fresh.settings.user != current.settings.user {
+            self.log
+                .warn("user has changed; it counts from the next start on");
+        }
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
+    }
+
+    /// Announces that relayd is about to end.
+    pub(crate) fn begin_to_stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Returns as soon as relayd is about to end.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so there is no error.
+        let _ = self.stopping.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Begins work that should be seen through before relayd ends. Once all of it is waited for,
+    /// this does not return any more.
+    pub(crate) async fn begin_work(&self) -> Work {
+        Arc::clone(&self.work).read_owned().await
+    }
+
+    /// Returns when no work is under way.
+    pub(crate) async fn end_of_work(&self) {
+        std::mem::forget(Arc::clone(&self.work).write_owned().await);
     }
 
     /// Whether relayd is about to end.
@@ -151,7 +213,7 @@ pub(crate) fn queued(meta: &Meta) -> Queued {
     Queued {
         id: meta.id,
         origin: OriginKey {
-            submitter: outcome::submitter_text(&meta.origin),
+            submitter: submitter_text(&meta.origin),
             sender,
         },
         arrival: meta.arrival,
@@ -161,153 +223,17 @@ pub(crate) fn queued(meta: &Meta) -> Queued {
     }
 }
 
-/// Runs the daemon until it is told to stop.
-///
-/// # Errors
-/// What kept it from starting.
-pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<(), Failure> {
-    let log = Log::open(&running.settings.log)
-        .map_err(|error| Failure::new(ExitStatus::CannotCreate, format!("[log] to: {error}")))?;
-    let spool = open_spool(&running.settings.paths.spool)?;
-    // From here on this is the only relayd, so sockets found in the run folder are left-overs.
-    let sockets = listen::unix(&running.settings.paths)?;
-    let (events, inbox) = mpsc::channel(EVENTS);
-    let (stop, stopping) = watch::channel(false);
-    let relay = Arc::new(Relay {
-        spool,
-        index: Index::default(),
-        log,
-        events,
-        stopping,
-        retired: tokio::sync::Notify::new(),
-        ports: door::Ports::default(),
-        logins: Mutex::default(),
-        file: file.to_owned(),
-        running: RwLock::new(Arc::new(running)),
-        stop,
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(DISK_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(ExitStatus::OsError, error.to_string()))?;
-    runtime.block_on(serve(relay, inbox, sockets, ports))
-}
-
-fn open_spool(root: &Path) -> Result<Spool<RealDisk>, Failure> {
-    Spool::open(RealDisk, root).map_err(|error| match error.kind {
-        ErrorKind::AnotherRelayd => {
-            let text = format!(
-                "another relayd runs on the spool {}; there can be one",
-                root.display()
-            );
-            Failure::new(ExitStatus::Unavailable, text)
-        }
-        _ => Failure::new(ExitStatus::CannotCreate, error.to_string()),
-    })
-}
-
-async fn serve(
-    relay: Arc<Relay>,
-    inbox: mpsc::Receiver<Event>,
-    sockets: UnixDoors,
-    ports: Vec<TcpDoor>,
-) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(ExitStatus::OsError, error.to_string());
-    catch_signals(&relay).map_err(failed)?;
-    relay.log.write(&Line::Started {
-        version: env!("CARGO_PKG_VERSION"),
-        settings: &relay.file.to_string_lossy(),
-    });
-    let dispatcher = tokio::spawn(Dispatcher::new(Arc::clone(&relay), inbox).run());
-    // Before the doors open: what comes in afterwards must not be found a second time. Clients wait
-    // in the sockets meanwhile, which are there already.
-    recover(&relay).await?;
-    control::serve(&relay, sockets.control).map_err(failed)?;
-    door::serve(&relay, sockets.submit, ports)?;
-    intake::serve(&relay);
-    let syncing = tokio::spawn(sync_removals(Arc::clone(&relay)));
-    if let Err(error) = host::systemd::notify("READY=1") {
-        relay.log.warn(&format!("telling systemd: {error}"));
+/// Who handed a message in, as the scheduler tells submitters apart.
+fn submitter_text(origin: &Origin) -> String {
+    match &origin.submitter {
+        Submitter::Local { uid, .. } => format!("uid {uid}"),
+        Submitter::Client {
+            address,
+            user: Some(user),
+        } => format!("{user} at {address}"),
+        Submitter::Client {
+            address,
+            user: None,
+        } => address.clone(),
     }
-    let ended = dispatcher.await;
-    syncing.abort();
-    let spool = relay.spool.clone();
-    let _ = tokio::task::spawn_blocking(move || spool.sync_retired()).await;
-    ended.map_err(|error| Failure::new(ExitStatus::Software, format!("the dispatcher: {error}")))
-}
-
-/// Takes up what an earlier run left in the spool.
-async fn recover(relay: &Arc<Relay>) -> Result<(), Failure> {
-    let spool = relay.spool.clone();
-    let found = tokio::task::spawn_blocking(move || spool.scan())
-        .await
-        .map_err(|error| Failure::new(ExitStatus::Software, error.to_string()))?
-        .map_err(|error| Failure::new(ExitStatus::IoError, error.to_string()))?;
-    for one in found {
-        match one {
-            Found::Entry(meta) if meta.is_finished() => outcome::retire(relay, meta.id).await,
-            Found::Entry(meta) => {
-                if meta.uncertain {
-                    let running = relay.running();
-                    relay.log.write(&Line::Uncertain {
-                        id: meta.id,
-                        gateway: &running.gateway().name,
-                    });
-                }
-                relay.queued(*meta).await;
-            }
-            Found::Damaged {
-                name, queue, why, ..
-            } => {
-                relay.log.write(&Line::Damaged {
-                    name: &name,
-                    queue: queue.name(),
-                    why: &why.to_string(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes removals durable, many in one sync.
-async fn sync_removals(relay: Arc<Relay>) {
-    loop {
-        relay.retired.notified().await;
-        tokio::time::sleep(SYNC_EVERY).await;
-        let spool = relay.spool.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.sync_retired()).await {
-            relay
-                .log
-                .warn(&format!("{error}; a crash now could repeat deliveries"));
-        }
-    }
-}
-
-fn catch_signals(relay: &Arc<Relay>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let relay = Arc::clone(relay);
-    tokio::spawn(async move {
-        let signal = loop {
-            tokio::select! {
-                _ = hangup.recv() => {
-                    // What is wrong was logged.
-                    let _ = relay.reload().await;
-                }
-                _ = terminate.recv() => break SignalKind::terminate(),
-                _ = interrupt.recv() => break SignalKind::interrupt(),
-            }
-        };
-        relay.log.write(&Line::Stopping {
-            signal: signal.as_raw_value(),
-        });
-        let _ = host::systemd::notify("STOPPING=1");
-        let _ = relay.stop.send(true);
-        let _ = relay.events.send(Event::Stop).await;
-    });
-    Ok(())
 }

@@ -1,12 +1,14 @@
 //! The settings in force, with what is made from them once: names, TLS, users.
 
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use host::config::ConfigError;
 use host::secret::{self, Keeper};
 use policy::settings::{Deliver, Gateway, PasswordSource, Settings, Tls};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::place;
 use crate::tls;
 use crate::users::Users;
 
@@ -25,36 +27,54 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Reads the settings file and everything that it names. `keeper` is whom secret files must
-    /// belong to.
+    /// Reads the settings file and everything that it names.
     ///
     /// # Errors
-    /// Everything that is wrong, one problem a line.
-    pub(crate) fn load(file: &Path, keeper: &Keeper) -> Result<Self, String> {
-        let settings = host::config::load(file).map_err(|error: ConfigError| error.to_string())?;
-        Self::prepare(settings, keeper).map_err(|error| format!("{}: {error}", file.display()))
+    /// Everything that is wrong, one problem a line, each with its file and line where it has one.
+    pub(crate) fn load(file: &Path) -> Result<Self, String> {
+        let settings = host::config::load(file).map_err(|error| error.to_string())?;
+        Self::prepare(settings).map_err(|problems| {
+            // The text is only looked at for line numbers, so a change meanwhile does no harm.
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let lines = problems.iter().map(|problem| problem.located(file, &text));
+            lines.collect::<Vec<_>>().join("\n")
+        })
     }
 
-    fn prepare(settings: Settings, keeper: &Keeper) -> Result<Self, String> {
+    fn prepare(settings: Settings) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let gateway = only_gateway(&settings);
+        let section = format!("gateway {}", gateway.name);
+        let mut note = |section: &str, (key, text): Fault| {
+            problems.push(Problem {
+                section: section.to_owned(),
+                key,
+                text,
+            });
+        };
+        check_password(gateway).unwrap_or_else(|fault| note(&section, fault));
+        let connector = connector(gateway).unwrap_or_else(|fault| {
+            note(&section, fault);
+            None
+        });
+        let acceptor = acceptor(&settings).unwrap_or_else(|fault| {
+            note("listen", fault);
+            None
+        });
+        let users = users(&settings).unwrap_or_else(|fault| {
+            note("listen", fault);
+            None
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let hostname = settings
             .hostname
             .clone()
             .unwrap_or_else(host::identity::hostname);
-        let domain = settings.domain.clone().unwrap_or_else(|| hostname.clone());
-        let gateway = only_gateway(&settings);
-        check_password(gateway, keeper)?;
-        let in_gateway = |error| format!("[gateway {}]: {error}", gateway.name);
-        let connector = connector(gateway).map_err(in_gateway)?;
-        let acceptor = acceptor(&settings).map_err(|error| format!("[listen]: {error}"))?;
-        let users = match &settings.listen.users_file {
-            Some(file) => {
-                Some(Users::read(file).map_err(|error| format!("[listen] users_file: {error}"))?)
-            }
-            None => None,
-        };
         Ok(Self {
+            domain: settings.domain.clone().unwrap_or_else(|| hostname.clone()),
             hostname,
-            domain,
             connector,
             acceptor,
             users,
@@ -68,6 +88,32 @@ impl Running {
     }
 }
 
+/// A key, and what is wrong with what it names.
+type Fault = (&'static str, String);
+
+/// Something that the settings name and that cannot be used.
+struct Problem {
+    section: String,
+    key: &'static str,
+    text: String,
+}
+
+impl Problem {
+    /// `FILE:LINE: KEY: what is wrong`.
+    fn located(&self, file: &Path, text: &str) -> String {
+        let Self {
+            section,
+            key,
+            text: what,
+        } = self;
+        let file = file.display();
+        match place::line_of(text, section, key) {
+            Some(line) => format!("{file}:{line}: {key}: {what}"),
+            None => format!("{file}: [{section}] {key}: {what}"),
+        }
+    }
+}
+
 fn only_gateway(settings: &Settings) -> &Gateway {
     settings
         .gateways
@@ -77,29 +123,57 @@ fn only_gateway(settings: &Settings) -> &Gateway {
 
 /// A password file that cannot be used is told at start, not when mail waits. A command is not run
 /// here: it may need the network, and it is run for every session anyway.
-fn check_password(gateway: &Gateway, keeper: &Keeper) -> Result<(), String> {
-    match &gateway.password {
-        None | Some(PasswordSource::Command(_)) => Ok(()),
-        Some(source) => match secret::fetch(source, keeper) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("[gateway {}]: {error}", gateway.name)),
-        },
-    }
+fn check_password(gateway: &Gateway) -> Result<(), Fault> {
+    let (key, source) = match &gateway.password {
+        None | Some(PasswordSource::Command(_)) => return Ok(()),
+        Some(source @ PasswordSource::File(_)) => ("password_file", source),
+        Some(source @ PasswordSource::Credential(_)) => ("password_credential", source),
+    };
+    secret::fetch(source, &Keeper::this_process())
+        .map(|_| ())
+        .map_err(|error| (key, error.to_string()))
 }
 
-fn connector(gateway: &Gateway) -> Result<Option<TlsConnector>, String> {
+fn connector(gateway: &Gateway) -> Result<Option<TlsConnector>, Fault> {
     if gateway.tls == Tls::None || gateway.deliver != Deliver::Smtp {
         return Ok(None);
     }
-    tls::server_name(&gateway.tls_name).map_err(|error| format!("tls_name: {error}"))?;
+    tls::server_name(&gateway.tls_name).map_err(|error| ("tls_name", error))?;
     tls::connector(gateway.ca_file.as_deref())
         .map(Some)
-        .map_err(|error| format!("ca_file: {error}"))
+        .map_err(|error| ("ca_file", error))
 }
 
-fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, String> {
-    match (&settings.listen.tls_cert, &settings.listen.tls_key) {
-        (Some(cert), Some(key)) => tls::acceptor(cert, key).map(Some),
-        _ => Ok(None),
+fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, Fault> {
+    let (Some(cert), Some(key)) = (&settings.listen.tls_cert, &settings.listen.tls_key) else {
+        return Ok(None);
+    };
+    check_private(key).map_err(|error| ("tls_key", error))?;
+    tls::acceptor(cert, key)
+        .map(Some)
+        .map_err(|error| ("tls_cert", error))
+}
+
+/// A key that everybody may read is no secret (I8).
+fn check_private(file: &Path) -> Result<(), String> {
+    let named = |what: String| format!("{}: {what}", file.display());
+    let status = File::open(file)
+        .and_then(|file| file.metadata())
+        .map_err(|error| named(error.to_string()))?;
+    let mode = status.permissions().mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(named(format!(
+            "everybody may get at it (mode {mode:04o}); chmod o= it"
+        )));
     }
+    Ok(())
+}
+
+fn users(settings: &Settings) -> Result<Option<Users>, Fault> {
+    let Some(file) = &settings.listen.users_file else {
+        return Ok(None);
+    };
+    Users::read(file)
+        .map(Some)
+        .map_err(|error| ("users_file", error))
 }

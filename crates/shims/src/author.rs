@@ -1,15 +1,12 @@
 //! The From header that a message lacks. relayd could add it too, but only here is it known what
 //! the caller's name is.
 
-use mail::completion::{Completion, complete};
+use mail::Address;
+use mail::completion::{author, is_resent};
 use mail::header::HeaderBlock;
-use mail::{Address, QueueId, Timestamp};
 
-/// Stands for the domain, which relayd appends to bare addresses when it completes the header.
-const NO_DOMAIN: &str = "relayd-appends-it.invalid";
-
-/// The From field to add to `header`, or for a resent message the Resent-From field, by the rules
-/// of `mail::completion`, which are Postfix's; with its line end. `None` if the header has one.
+/// The From field to add to `header`, or for a resent message the Resent-From field; with its line
+/// end. `None` if the header has one. A bare address in it stays bare: relayd appends the domain.
 /// `full_name` is asked for only if it is needed.
 pub(crate) fn missing_field(
     header: &[u8],
@@ -17,38 +14,16 @@ pub(crate) fn missing_field(
     full_name: impl FnOnce() -> Option<String>,
 ) -> Option<Vec<u8>> {
     let block = HeaderBlock::new(header);
-    let resent = block.fields().any(|field| starts_with_resent(field.name()));
-    if !resent && block.get("From").is_some() {
+    let name = if is_resent(block) {
+        "Resent-From"
+    } else {
+        "From"
+    };
+    if block.get(name).is_some() {
         return None;
     }
-    let full_name = full_name();
-    let completed = complete(
-        header,
-        &Completion {
-            domain: NO_DOMAIN,
-            hostname: NO_DOMAIN,
-            queue_id: QueueId::from_number(0),
-            arrival: Timestamp::default(),
-            date: "",
-            sender,
-            full_name: full_name.as_deref(),
-            received: "",
-            add_missing: true,
-        },
-    );
-    // The author is what completion adds last.
-    let field = HeaderBlock::new(&completed).fields().last()?;
-    let is_author = field.is("From") || field.is("Resent-From");
-    if !is_author || block.get(field.name()).is_some() {
-        return None;
-    }
-    let raw = String::from_utf8_lossy(field.raw());
-    Some(raw.replace(&format!("@{NO_DOMAIN}"), "").into_bytes())
-}
-
-fn starts_with_resent(name: &str) -> bool {
-    name.get(..7)
-        .is_some_and(|start| start.eq_ignore_ascii_case("Resent-"))
+    let value = author(sender, full_name().as_deref(), None);
+    Some(format!("{name}: {value}\r\n").into_bytes())
 }
 
 /// The caller's full name by Postfix's order: `-F`, where it is given even if empty; the variable

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use host::config;
-use policy::settings::Settings;
+use host::config::{self, ConfigError};
+use policy::settings::Essentials;
 use policy::sysexits::ExitStatus;
 
 use crate::failure::Failure;
@@ -29,7 +29,8 @@ impl Installation {
     /// The installation that the environment names, or else the compiled-in one.
     ///
     /// # Errors
-    /// `RELAYD_CONFIG` names a file that is missing or wrong: status 78.
+    /// `RELAYD_CONFIG` names a file that is missing, or whose `[paths]` is wrong: status 78. What
+    /// else is wrong in it is for relayd to report.
     pub(crate) fn find() -> Result<Self, Failure> {
         let paths = config::default_paths();
         let mut found = Self {
@@ -39,41 +40,41 @@ impl Installation {
             settings_read: false,
         };
         if let Some(file) = config::named_file() {
-            let settings = config::load(&file).map_err(|error| {
-                let text = error.to_string();
-                Failure::new(ExitStatus::Config, text.lines().next().unwrap_or_default())
-            })?;
-            found.take(settings);
+            found.take(config::load_essentials(&file).map_err(unusable)?);
         }
         Ok(found)
     }
 
     /// Reads the system's settings file unless settings were read already. Tells whether the
-    /// folders changed. A missing or wrong file changes nothing: `relayd` reports it, and a message
-    /// should not be lost by it.
-    pub(crate) fn look_closer(&mut self) -> bool {
+    /// folders changed. A missing file changes nothing.
+    ///
+    /// # Errors
+    /// Its `[paths]` is wrong: status 78. A message left in the wrong folder would never be found.
+    pub(crate) fn look_closer(&mut self) -> Result<bool, Failure> {
         if self.settings_read {
-            return false;
+            return Ok(false);
         }
-        self.settings_read = true;
-        let before = self.clone();
-        if let Ok(settings) = config::load(Path::new(config::DEFAULT_FILE)) {
-            self.take(settings);
+        let before = (self.run.clone(), self.spool.clone());
+        match config::load_essentials(Path::new(config::DEFAULT_FILE)) {
+            Ok(essentials) => self.take(essentials),
+            Err(error) if error.is_missing() => self.settings_read = true,
+            Err(error) => return Err(unusable(error)),
         }
-        (&before.run, &before.spool) != (&self.run, &self.spool)
+        Ok((&before.0, &before.1) != (&self.run, &self.spool))
     }
 
-    fn take(&mut self, settings: Settings) {
-        self.run = settings.paths.run;
-        self.spool = settings.paths.spool;
-        self.size_limit = settings.message_size_limit;
+    fn take(&mut self, essentials: Essentials) {
+        self.run = essentials.paths.run;
+        self.spool = essentials.paths.spool;
+        self.size_limit = essentials.message_size_limit;
         self.settings_read = true;
     }
 
     /// Whether a message of `size` bytes is within the limit.
     pub(crate) fn takes_size(&mut self, size: u64) -> bool {
         if size > self.size_limit {
-            self.look_closer();
+            // Without settings the limit stays what it is.
+            let _ = self.look_closer();
         }
         size <= self.size_limit
     }
@@ -102,4 +103,9 @@ impl Installation {
     pub(crate) fn maildrop(&self) -> PathBuf {
         self.spool.join("maildrop")
     }
+}
+
+fn unusable(error: ConfigError) -> Failure {
+    let text = error.to_string();
+    Failure::new(ExitStatus::Config, text.lines().next().unwrap_or_default())
 }

@@ -14,6 +14,7 @@ mod addresses;
 mod author;
 mod installation;
 mod message;
+mod newaliases;
 mod queue;
 mod session;
 mod submit;

@@ -79,18 +79,10 @@ impl Message {
         let mut head = self.header.clone();
         head.extend_from_slice(b"\r\n");
         let mut reader = self.body.reader()?;
-        let mut piece = vec![0; PIECE];
         // A small message is passed on in one piece.
-        loop {
-            let count = reader.read(&mut piece)?;
-            if count == 0 {
-                break;
-            }
-            head.extend_from_slice(&piece[..count]);
-            if head.len() >= PIECE {
-                write(&head)?;
-                head.clear();
-            }
+        while reader.by_ref().take(PIECE as u64).read_to_end(&mut head)? == PIECE {
+            write(&head)?;
+            head.clear();
         }
         if head.is_empty() {
             Ok(())

@@ -28,7 +28,9 @@ pub struct Invocation {
     pub extract_recipients: bool,
     /// `-i`: a line with a single dot is text.
     pub ignore_dots: bool,
-    /// `-G`: leave the header as it is.
+    /// `-v` together with [`Task::RebuildAliases`]: say what was found.
+    pub verbose: bool,
+    /// `-G`: the message is somebody else's, and its header is left as it is.
     pub gateway_submission: bool,
     /// `-f` or `-r`, the last one; empty means the null sender.
     pub sender: Option<Vec<u8>>,
@@ -62,7 +64,7 @@ pub enum Task {
     FlushId(Vec<u8>),
     /// Try what is for one domain now.
     FlushSite(Vec<u8>),
-    /// Rebuild the alias data base: nothing to do.
+    /// Check the alias file; there is no data base to rebuild.
     RebuildAliases,
     /// Succeed and do nothing.
     Nothing,
@@ -112,6 +114,7 @@ where
         }
     }
     found.operands.extend(arguments);
+    found.verbose &= found.task == Task::RebuildAliases;
     found.check()?;
     Ok(found)
 }
@@ -155,6 +158,7 @@ impl Invocation {
             task,
             extract_recipients: false,
             ignore_dots: false,
+            verbose: false,
             gateway_submission: false,
             sender: None,
             full_name: None,
@@ -173,6 +177,7 @@ impl Invocation {
             Effect::FullName => self.full_name = Some(value.to_vec()),
             Effect::ExtractRecipients => self.extract_recipients = true,
             Effect::IgnoreDots => self.ignore_dots = true,
+            Effect::Verbose => self.verbose = true,
             Effect::GatewaySubmission => self.gateway_submission = true,
             Effect::OldOption => self.ignore_dots |= value.first() == Some(&b'i'),
             Effect::BodyType => self.body = Some(body_type(value)?),

@@ -15,7 +15,7 @@ const USAGE: &str =
 /// Does what the command line asks for.
 ///
 /// # Errors
-/// Status 69 for everything, as with Postfix.
+/// Status 69 for everything, as with Postfix; 78 if the settings do not tell where the queue is.
 pub fn run(arguments: &mut dyn Iterator<Item = OsString>) -> Result<(), Failure> {
     let request = parse(arguments)?;
     queue::run(&request, &mut Installation::find()?)

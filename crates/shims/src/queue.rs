@@ -18,6 +18,8 @@ use crate::installation::Installation;
 
 mod record;
 
+pub(crate) use record::maildrop_id;
+
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -36,7 +38,8 @@ pub(crate) enum Request {
 /// Carries out a request.
 ///
 /// # Errors
-/// relayd is down, refuses, or does not understand: always status 69, as with Postfix.
+/// relayd is down, refuses, or does not understand: status 69, as always with Postfix. Where it is
+/// cannot be told: status 78.
 pub(crate) fn run(request: &Request, installation: &mut Installation) -> Result<(), Failure> {
     match request {
         Request::List => list(Some(Mailq::new(clock::utc_offset_minutes)), installation),
@@ -68,7 +71,7 @@ fn unavailable(text: impl AsRef<str>) -> Failure {
 }
 
 fn flush(request: &Wire, installation: &mut Installation) -> Result<(), Failure> {
-    let done = with_relayd(installation, |run| control::command(run, request));
+    let done = with_relayd(installation, |run| control::command(run, request))?;
     done.map_err(|error| match error {
         ControlError::Down { .. } => unavailable("Cannot flush mail queue - mail system is down"),
         other => unavailable(other.to_string()),
@@ -79,10 +82,12 @@ fn flush(request: &Wire, installation: &mut Installation) -> Result<(), Failure>
 fn with_relayd<T>(
     installation: &mut Installation,
     ask: impl Fn(&Path) -> Result<T, ControlError>,
-) -> Result<T, ControlError> {
+) -> Result<Result<T, ControlError>, Failure> {
     match ask(installation.run()) {
-        Err(ControlError::Down { .. }) if installation.look_closer() => ask(installation.run()),
-        result => result,
+        Err(ControlError::Down { .. }) if installation.look_closer()? => {
+            Ok(ask(installation.run()))
+        }
+        result => Ok(result),
     }
 }
 
@@ -94,7 +99,7 @@ fn list<F: Fn(mail::Timestamp) -> i32>(
         out: BufWriter::new(io::stdout().lock()),
         mailq,
     };
-    let shown = match with_relayd(installation, |run| control::query(run, &Wire::List)) {
+    let shown = match with_relayd(installation, |run| control::query(run, &Wire::List))? {
         Ok(lines) => listing.show_relayds(lines),
         Err(error @ ControlError::Down { .. }) => {
             listing.show_disks(installation.spool(), &error.to_string())

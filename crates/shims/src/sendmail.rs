@@ -16,7 +16,7 @@ use crate::installation::Installation;
 use crate::message::Message;
 use crate::options::{self, Invocation, Task};
 use crate::queue::{self, Request};
-use crate::{session, submit};
+use crate::{newaliases, session, submit};
 
 /// Does what the command line asks for. `program` is the name the program was called by.
 ///
@@ -31,7 +31,8 @@ pub fn run(program: &str, arguments: &mut dyn Iterator<Item = OsString>) -> Resu
         Task::Flush => ask_queue(Request::Flush),
         Task::FlushId(id) => ask_queue(Request::FlushId(flush_argument(id, is_queue_name)?)),
         Task::FlushSite(site) => ask_queue(Request::FlushSite(flush_argument(site, is_site)?)),
-        Task::RebuildAliases | Task::Nothing => Ok(()),
+        Task::RebuildAliases => newaliases::run(invocation.verbose),
+        Task::Nothing => Ok(()),
         Task::Help => print(&options::help()),
         Task::Version => print(&format!(
             "sendmail of relayd {}\n",
@@ -160,6 +161,7 @@ fn envelope(
     envelope.body = invocation.body.unwrap_or(declared);
     envelope.ret = invocation.ret;
     envelope.envid.clone_from(&invocation.envid);
+    envelope.as_is = invocation.gateway_submission;
     for recipient in &mut envelope.recipients {
         recipient.notify = invocation.notify;
     }

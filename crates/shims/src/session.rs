@@ -18,6 +18,7 @@ use spool::{DropDraft, RealDisk, SpoolError};
 
 use crate::failure::Failure;
 use crate::installation::Installation;
+use crate::queue;
 
 /// How long relayd may take to greet before this program holds the session itself.
 const GREETING: Duration = Duration::from_secs(10);
@@ -28,7 +29,8 @@ const RECIPIENTS: usize = spool::RECIPIENTS_MAX;
 /// Holds a session until the client quits or its input ends.
 ///
 /// # Errors
-/// Standard input is closed (66), or the session broke off (75); what was answered with a 250 is
+/// Standard input is closed (66), the session broke off (75), or where relayd is cannot be told
+/// (78); what was answered with a 250 is
 /// queued even so.
 pub(crate) fn run(installation: &mut Installation) -> Result<(), Failure> {
     let mut input =
@@ -38,13 +40,11 @@ pub(crate) fn run(installation: &mut Installation) -> Result<(), Failure> {
         line_start: Vec::new(),
         in_line: false,
     };
-    let relayd = greeted(installation).or_else(|| {
-        // The settings may name another folder for the socket.
-        installation
-            .look_closer()
-            .then(|| greeted(installation))
-            .flatten()
-    });
+    let mut relayd = greeted(installation);
+    // The settings may name another folder for the socket.
+    if relayd.is_none() && installation.look_closer()? {
+        relayd = greeted(installation);
+    }
     let ended = match relayd {
         Some((stream, greeting)) => pass_through(&stream, &greeting, &mut input, &mut output),
         None => Local::new(installation).run(&mut input, &mut output),
@@ -196,7 +196,11 @@ impl Local {
         };
         // From here on the mail is safe.
         let reply = match draft.commit() {
-            Ok(name) => reply(250, (2, 0, 0), &format!("Ok: queued as {name}")),
+            Ok(name) => reply(
+                250,
+                (2, 0, 0),
+                &format!("Ok: queued as {}", queue::maildrop_id(name)),
+            ),
             Err(error) => not_now(&error),
         };
         self.server.finish(reply);

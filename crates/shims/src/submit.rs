@@ -27,7 +27,8 @@ enum Answer {
 /// Queues a message. When this returns `Ok`, the message is on stable storage.
 ///
 /// # Errors
-/// Nothing was kept: relayd refused the message, or both ways are closed (75).
+/// Nothing was kept: relayd refused the message, both ways are closed (75), or where they are cannot
+/// be told (78).
 pub(crate) fn submit(
     envelope: &Envelope,
     message: &mut Message,
@@ -38,7 +39,7 @@ pub(crate) fn submit(
         Answer::Refused(reply) => return Err(refused(&reply)),
         Answer::Absent(why) => why,
     };
-    if installation.look_closer() {
+    if installation.look_closer()? {
         match to_relayd(envelope, message, &installation.submit_socket()) {
             Answer::Queued => return Ok(()),
             Answer::Refused(reply) => return Err(refused(&reply)),

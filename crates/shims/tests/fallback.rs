@@ -31,6 +31,21 @@ fn nobody_listens() {
 }
 
 #[test]
+fn nobody_listens_since_the_settings_are_wrong() {
+    let host = Host::new();
+    host.configure_badly();
+    assert_dropped(&host);
+}
+
+#[test]
+fn mail_of_others_stays_marked() {
+    let host = Host::new();
+    assert_silent(&host.sendmail(&["-G", "a@x"], PLAIN));
+    let found = spool::list(&host.path("spool")).unwrap();
+    assert!(matches!(&found[..], [spool::Found::Entry(meta)] if meta.envelope.as_is));
+}
+
+#[test]
 fn a_socket_was_left_behind() {
     let host = Host::new();
     drop(UnixListener::bind(host.path("run/submit.sock")).unwrap());

@@ -65,6 +65,17 @@ fn an_empty_queue_is_one_line_or_no_json() {
 }
 
 #[test]
+fn settings_that_are_wrong_elsewhere_hide_no_queue() {
+    let host = Host::new();
+    let _control = host.control(answer(1));
+    host.configure_badly();
+    for (program, arguments) in [(MAILQ, &[] as &[&str]), (POSTQUEUE, &["-p"])] {
+        let listing = host.run(program, arguments, "").stdout;
+        assert!(String::from_utf8_lossy(&listing).contains("76CAF9E03A2A"));
+    }
+}
+
+#[test]
 fn flushing_asks_relayd() {
     let host = Host::new();
     let control = host.control("OK\n");
@@ -186,6 +197,9 @@ fn with_relayd_down_root_reads_the_disk_and_others_may_not() {
             listing.contains(" me@x\n") && listing.contains(" a@x\n"),
             "{listing}"
         );
+        let name = host.maildrop().remove(0);
+        let digits = name.file_name().unwrap().to_string_lossy()[..12].to_ascii_uppercase();
+        assert!(listing.contains(&format!("\n{digits} ")), "{listing}");
         assert!(
             listing.ends_with("-- 0 Kbytes in 1 Request.\n"),
             "{listing}"

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use harness::{Host, SENDMAIL, assert_silent, failure, finish, start};
+use harness::{Host, MAILQ, POSTQUEUE, SENDMAIL, assert_silent, failure, finish, start};
 use mail::StatusCode;
 use smtp::reply::Reply;
 
@@ -160,11 +160,24 @@ fn a_message_whose_writer_was_killed_with_it_is_not_queued() {
 }
 
 #[test]
-fn wrong_settings_are_78_if_they_were_named() {
+fn settings_that_do_not_tell_where_the_queue_is_are_78() {
     let host = Host::new();
-    std::fs::write(host.path("relayd.conf"), "nonsense = 1\n").unwrap();
-    let line = failure(&host.sendmail(&["a@x"], PLAIN), 78);
-    assert!(line.contains("relayd.conf:1: "), "{line}");
+    for (line, text) in [
+        (2, "[paths]\nspool spool\n"),
+        (3, "[paths]\nspool = spool\nrun =\n"),
+        (1, "[pahts]\nspool = spool\nrun = run\n"),
+    ] {
+        std::fs::write(host.path("relayd.conf"), text).unwrap();
+        for (program, arguments) in [
+            (SENDMAIL, &["a@x"] as &[&str]),
+            (SENDMAIL, &["-bs"]),
+            (MAILQ, &[]),
+            (POSTQUEUE, &["-f"]),
+        ] {
+            let told = failure(&host.run(program, arguments, PLAIN), 78);
+            assert!(told.contains(&format!("relayd.conf:{line}: ")), "{told}");
+        }
+    }
     std::fs::remove_file(host.path("relayd.conf")).unwrap();
     failure(&host.sendmail(&["a@x"], PLAIN), 78);
 }

@@ -134,6 +134,25 @@ fn a_missing_author_is_added_at_the_end_of_the_header() {
 }
 
 #[test]
+fn mail_of_others_is_marked_for_relayd() {
+    let host = Host::new();
+    let relayd = host.relayd();
+    for (options, as_is) in [(&["-G", "a@x"] as &[&str], true), (&["a@x"], false)] {
+        assert_silent(&host.sendmail(options, PLAIN));
+        assert_eq!(relayd.recv().unwrap().envelope.as_is, as_is);
+    }
+}
+
+#[test]
+fn settings_that_are_wrong_elsewhere_stop_no_mail() {
+    let host = Host::new();
+    let relayd = host.relayd();
+    host.configure_badly();
+    assert_silent(&host.sendmail(&["a@x"], PLAIN));
+    assert_eq!(relayd.recv().unwrap().recipients(), ["a@x"]);
+}
+
+#[test]
 fn the_variable_name_names_the_author() {
     let host = Host::new();
     let relayd = host.relayd();

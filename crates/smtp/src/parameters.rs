@@ -117,7 +117,8 @@ pub(crate) fn read_mail(
             ("ENVID", Some(envid)) => command.envid = Some(read_envid(envid)?),
             // Who the client says it got the mail from; nobody here asks (RFC 4954 section 5).
             ("AUTH", Some(_)) => {}
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => {
+            ("XASIS", None) => command.as_is = true,
+            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "XASIS", _) => {
                 return Err(ParameterError::Value);
             }
             _ => return Err(ParameterError::Unknown),

@@ -389,6 +389,7 @@ impl Transaction {
             smtputf8: self.mail.smtputf8,
             ret: self.mail.ret,
             envid: self.mail.envid.clone(),
+            as_is: self.mail.as_is,
         }
     }
 }

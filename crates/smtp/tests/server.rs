@@ -444,6 +444,18 @@ fn unqualified_addresses_only_where_they_are_allowed() {
 }
 
 #[test]
+fn a_header_block_is_left_as_it_is_only_for_whom_it_is_allowed() {
+    let asked = "> MAIL FROM:<a@a.example> XASIS\n";
+    let sent = "< 250\n> RCPT TO:<b@b.example>\n< 250\n> DATA\n< 354\n> .\n< 250";
+    assert!(after_hello(&format!("{asked}{sent}")).taken[0].0.as_is);
+    let plain = format!("> MAIL FROM:<a@a.example>\n{sent}");
+    assert!(!after_hello(&plain).taken[0].0.as_is);
+    let mut config = config();
+    config.as_is = false;
+    both(&config, &format!("< 220\n{asked}< 555\n"));
+}
+
+#[test]
 fn addresses_outside_ascii_mark_the_envelope() {
     let door = after_hello(
         "> MAIL FROM:<a@a.example>\n< 250\n> RCPT TO:<ä@b.example>\n< 250\n> DATA\n< 354\n> .\n< 250",

@@ -57,6 +57,7 @@ const BODY: u8 = b'B';
 const UTF8: u8 = b'U';
 const RET: u8 = b'T';
 const ENVID: u8 = b'E';
+const AS_IS: u8 = b'G';
 const RECIPIENT: u8 = b'R';
 const ADDRESS: u8 = b'A';
 const ORIGINAL: u8 = b'O';
@@ -88,6 +89,9 @@ fn write(section: &Section) -> Vec<u8> {
         put(&mut out, RET, if ret == Ret::Full { b"F" } else { b"H" });
     }
     put_text(&mut out, ENVID, envelope.envid.as_deref());
+    if envelope.as_is {
+        put(&mut out, AS_IS, &[1]);
+    }
     let mut one = Vec::new();
     for recipient in &envelope.recipients {
         one.clear();
@@ -224,6 +228,7 @@ fn read(bytes: &[u8]) -> Result<Section, Damage> {
         Some([_]) => return Err(Damage::Envelope),
     };
     let envid = fields.plain_text(ENVID)?;
+    let as_is = fields.fixed(AS_IS)? == Some([1]);
     let mut recipients = Vec::new();
     while let Some(value) = fields.take(RECIPIENT)? {
         if recipients.len() == RECIPIENTS_MAX {
@@ -241,6 +246,7 @@ fn read(bytes: &[u8]) -> Result<Section, Damage> {
         smtputf8,
         ret,
         envid,
+        as_is,
     };
     Ok(Section {
         envelope,
@@ -326,13 +332,13 @@ mod tests {
         fn envelope()(
             sender in option::of(address()),
             recipients in prop::collection::vec(recipient(), 1..6),
-            (eight, smtputf8) in any::<(bool, bool)>(),
+            (eight, smtputf8, as_is) in any::<(bool, bool, bool)>(),
             ret in option::of(any::<bool>()),
             envid in option::of("[!-~]{0,30}"),
         ) -> Envelope {
             let body = if eight { Body::EightBitMime } else { Body::SevenBit };
             let ret = ret.map(|full| if full { Ret::Full } else { Ret::Headers });
-            Envelope { sender, recipients, body, smtputf8, ret, envid }
+            Envelope { sender, recipients, body, smtputf8, ret, envid, as_is }
         }
     }
 

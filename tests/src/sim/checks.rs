@@ -7,6 +7,12 @@ use super::driver::{Relay, Session, Stage};
 use super::plan::{MINUTE, Micros, SECOND};
 use super::world::{Broken, Intervention};
 
+/// No further session is opened for this long after one was refused while others lived.
+const LIMIT_PAUSE: Micros = 30 * SECOND;
+
+/// A session without work lives so long.
+const IDLE_CLOSE: Micros = 5 * SECOND;
+
 /// What is watched from step to step.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
@@ -20,6 +26,8 @@ pub(super) struct Checks {
     /// A gateway that came back and has been given nothing yet.
     pending_return: Option<u64>,
     returns: u64,
+    /// When a session was refused while so many others lived.
+    limit: Option<(Micros, usize)>,
     /// Messages alone of their submitter, and how many may go before each.
     turns: Vec<(u64, usize)>,
 }
@@ -34,6 +42,7 @@ impl Checks {
 
     pub(super) fn went_down(&mut self) -> Result<(), Broken> {
         self.probe_failure = self.last_failure;
+        self.limit = None;
         self.change_circuit(true)
     }
 
@@ -50,6 +59,14 @@ impl Checks {
         }
     }
 
+    /// A session that was being opened failed, and is gone. If others live, that is a limit.
+    pub(super) fn session_refused(&mut self, now: Micros, relay: &Relay) {
+        let others = open_sessions(relay);
+        if others > 0 && !self.is_down {
+            self.limit = Some((now, others));
+        }
+    }
+
     /// The scheduler opens a session.
     pub(super) fn opens(&self, now: Micros, most: u32, relay: &Relay) -> Result<(), Broken> {
         let sessions = relay.sessions.len();
@@ -62,7 +79,16 @@ impl Checks {
             return Err("sessions: one is opened although nothing waits for it".into());
         }
         if relay.scheduler.circuit().is_down() {
-            self.opens_probe(now, relay)?;
+            return self.opens_probe(now, relay);
+        }
+        if let Some((at, others)) = self.limit
+            && now < at + LIMIT_PAUSE
+            && open_sessions(relay) >= others
+        {
+            return Err(format!(
+                "cap: another session {} us after one was refused while {others} lived",
+                now - at
+            ));
         }
         Ok(())
     }
@@ -78,6 +104,15 @@ impl Checks {
                 now - at
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// A session without work is closed in time.
+    pub(super) fn idle_sessions(&self, now: Micros, relay: &Relay) -> Result<(), Broken> {
+        let late = |session: &Session| matches!(session.stage, Stage::Idle(since) if now >= since + IDLE_CLOSE);
+        match relay.sessions.iter().find(|(_, session)| late(session)) {
+            Some((id, _)) => Err(format!("sessions: {} is idle and stays open", id.number())),
+            None => Ok(()),
         }
     }
 
@@ -109,6 +144,9 @@ impl Checks {
         }
         if password_too {
             self.password_refused = None;
+        }
+        if any {
+            self.limit = None;
         }
         // Mail may have left the line, so that nothing is due.
         self.pending_return = None;
@@ -196,6 +234,12 @@ impl Checks {
         self.is_down = down;
         Ok(())
     }
+}
+
+/// Sessions that are not about to end.
+fn open_sessions(relay: &Relay) -> usize {
+    let open = |session: &&Session| session.stage != Stage::Closing;
+    relay.sessions.values().filter(open).count()
 }
 
 /// The least pause after a failed probe.

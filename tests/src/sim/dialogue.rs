@@ -45,9 +45,7 @@ impl World {
             Weather::Blackhole => self.syn_lost(session, nth),
             _ => {
                 self.gateway.connect((self.run, session.number()));
-                if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-                    entry.stage = Stage::Greeting;
-                }
+                self.set_stage(session, Stage::Greeting);
                 self.relay_after(3 * self.round_trip(), RelayEvent::Greeted(session));
             }
         }
@@ -107,9 +105,7 @@ impl World {
     }
 
     fn session_is_ready(&mut self, session: SessionId) {
-        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-            entry.stage = Stage::Idle;
-        }
+        self.set_stage(session, Stage::Idle(self.now));
         let now = self.clocks();
         self.scheduler().session_ready(&now, session);
     }
@@ -138,6 +134,8 @@ impl World {
             return;
         };
         self.checks.session_failed(self.now, kind, entry.probe);
+        let relay = self.relay.as_ref().expect("a relay runs");
+        self.checks.session_refused(self.now, relay);
         let now = self.clocks();
         self.scheduler()
             .session_failed(&now, session, GatewayTrouble::new(kind, "simulated"));
@@ -151,7 +149,7 @@ impl World {
             .relay_mut()
             .sessions
             .get(&session)
-            .is_some_and(|entry| entry.stage == Stage::Idle)
+            .is_some_and(|entry| matches!(entry.stage, Stage::Idle(_)))
         {
             self.closed(session);
         }
@@ -211,7 +209,7 @@ impl World {
         }
         (transaction.accepted, transaction.refused) =
             self.truth.answer_recipients(id, transaction.tried);
-        self.set_transaction(session, transaction);
+        self.set_stage(session, Stage::Busy(transaction));
         if transaction.accepted == 0 {
             return self.replied(session, id, Reply::Accepted);
         }
@@ -346,6 +344,7 @@ impl World {
         }
         self.checks
             .session_failed(self.now, kind, self.is_probe(session));
+        let fresh = alive || self.transactions(session) <= 1;
         let outcome = AttemptOutcome::GatewayDown(GatewayTrouble::new(kind, "simulated"));
         self.end(
             session,
@@ -356,15 +355,16 @@ impl World {
             },
         );
         let state = self.scheduler().state_of(queue_id(id));
-        self.truth
-            .went_back_in_line(id, !matches!(state, Some(MessageState::Waiting { .. })))
+        self.truth.went_back_in_line(
+            id,
+            !matches!(state, Some(MessageState::Waiting { .. })),
+            fresh,
+        )
     }
 
     fn end(&mut self, session: SessionId, id: u64, end: AttemptEnd) {
         if end.session_alive {
-            if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-                entry.stage = Stage::Idle;
-            }
+            self.set_stage(session, Stage::Idle(self.now));
         } else {
             self.forget(session);
         }
@@ -394,12 +394,6 @@ impl World {
         }
     }
 
-    fn set_transaction(&mut self, session: SessionId, transaction: Transaction) {
-        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-            entry.stage = Stage::Busy(transaction);
-        }
-    }
-
     fn count_transaction(&mut self, session: SessionId) -> u32 {
         self.relay_mut()
             .sessions
@@ -417,6 +411,13 @@ impl World {
             } else {
                 1
             }
+    }
+
+    fn transactions(&self, session: SessionId) -> u32 {
+        let relay = self.relay.as_ref();
+        relay
+            .and_then(|relay| relay.sessions.get(&session))
+            .map_or(0, |entry| entry.transactions)
     }
 
     fn is_probe(&self, session: SessionId) -> bool {

@@ -82,7 +82,9 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn state(&self) -> State {
-        self.written.iter().fold(self.durable, |state, record| state.take(*record))
+        self.written
+            .iter()
+            .fold(self.durable, |state, record| state.take(*record))
     }
 
     /// What would be known after a power failure now, at least.
@@ -191,7 +193,9 @@ impl Disk {
     pub(super) fn lose_power(&mut self, random: &mut Random) {
         for entry in self.entries.values_mut() {
             let kept = random.between(0, entry.written.len() as u64);
-            entry.written.truncate(usize::try_from(kept).expect("no more than were written"));
+            entry
+                .written
+                .truncate(usize::try_from(kept).expect("no more than were written"));
             entry.unlinked &= !random.one_in(2);
         }
         self.settle();

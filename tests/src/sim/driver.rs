@@ -31,7 +31,7 @@ pub(super) struct Relay {
 pub(super) struct Session {
     pub(super) stage: Stage,
     pub(super) opened: Micros,
-    /// Opened while the circuit was down.
+    /// Opened while the circuit was down, and it is down still.
     pub(super) probe: bool,
     pub(super) transactions: u32,
 }
@@ -41,7 +41,8 @@ pub(super) struct Session {
 pub(super) enum Stage {
     Connecting,
     Greeting,
-    Idle,
+    /// Without work since then.
+    Idle(Micros),
     Busy(Transaction),
     Closing,
 }
@@ -155,11 +156,7 @@ impl World {
         }
         let now = self.clocks();
         let live: Vec<u64> = self.disk.scan().map(|(id, _)| id).collect();
-        let one = if live.is_empty() {
-            0
-        } else {
-            self.random.pick(&live)
-        };
+        let one = self.any_message(&live);
         match intervention {
             Intervention::FlushAll => self.scheduler().flush(&now, Flush::All),
             Intervention::FlushByUser => self.scheduler().flush(&now, Flush::ByUser),
@@ -181,6 +178,28 @@ impl World {
         }
         self.checks.waits_were_broken(intervention);
         self.truth.waits_were_broken();
+    }
+
+    /// One of the live messages, in every other case one that is on its way.
+    fn any_message(&mut self, live: &[u64]) -> u64 {
+        let busy = |session: &Session| match session.stage {
+            Stage::Busy(transaction) => Some(transaction.id),
+            _ => None,
+        };
+        let under_way: Vec<u64> = self
+            .relay_mut()
+            .sessions
+            .values()
+            .filter_map(busy)
+            .collect();
+        if !under_way.is_empty() && self.random.one_in(2) {
+            return self.random.pick(&under_way);
+        }
+        if live.is_empty() {
+            0
+        } else {
+            self.random.pick(live)
+        }
     }
 
     fn release(&mut self, id: u64) {
@@ -224,6 +243,8 @@ impl World {
         if scheduler.wake_at().is_some_and(|at| at <= mono) {
             return Err("progress: the timer lies in the past".into());
         }
+        self.checks
+            .idle_sessions(self.now, self.relay.as_ref().expect("a relay runs"))?;
         let known = scheduler.summary();
         let bounded = known.origins <= known.messages
             && known.expiries <= known.messages
@@ -240,16 +261,19 @@ impl World {
             Action::Open(session) => return self.open(session),
             Action::Deliver { session, id } => return self.deliver(session, id.number()),
             Action::Close(session) => {
-                if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-                    entry.stage = Stage::Closing;
-                }
+                self.set_stage(session, Stage::Closing);
                 self.relay_after(self.plan.round_trip, RelayEvent::Closed(session));
             }
             Action::GatewayWentDown { .. } => {
                 self.report.outages += 1;
                 return self.checks.went_down();
             }
-            Action::GatewayCameBack { .. } => return self.checks.came_back(),
+            Action::GatewayCameBack { .. } => {
+                for session in self.relay_mut().sessions.values_mut() {
+                    session.probe = false;
+                }
+                return self.checks.came_back();
+            }
             Action::Expire(id) => return self.expire(id.number()),
         }
         Ok(())
@@ -293,9 +317,7 @@ impl World {
             accepted: 0,
             refused: 0,
         };
-        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
-            entry.stage = Stage::Busy(transaction);
-        }
+        self.set_stage(session, Stage::Busy(transaction));
         let fsync = self.random.between(MILLI, 20 * MILLI);
         self.relay_after(fsync, RelayEvent::Marked(session, id));
         Ok(())
@@ -351,13 +373,20 @@ impl World {
         }
     }
 
+    /// Moves a session on.
+    pub(super) fn set_stage(&mut self, session: SessionId, stage: Stage) {
+        if let Some(entry) = self.relay_mut().sessions.get_mut(&session) {
+            entry.stage = stage;
+        }
+    }
+
     /// Idle sessions notice at once that the gateway is gone.
     pub(super) fn reset_idle_sessions(&mut self) {
         let Some(relay) = &self.relay else { return };
         let idle = relay
             .sessions
             .iter()
-            .filter(|(_, entry)| entry.stage == Stage::Idle);
+            .filter(|(_, entry)| matches!(entry.stage, Stage::Idle(_)));
         let idle: Vec<SessionId> = idle.map(|(session, _)| *session).collect();
         for session in idle {
             self.relay_after(self.plan.round_trip, RelayEvent::PeerCloses(session));
@@ -367,7 +396,7 @@ impl World {
     /// The gateway is back: if it was unreachable and mail waits, the time to the first delivery counts.
     pub(super) fn gateway_returned(&mut self) -> Option<u64> {
         let relay = self.relay.as_ref()?;
-        if self.disk_full || self.truth.poison_waits() {
+        if self.now < self.disk_trouble_until || self.truth.poison_waits() {
             return None;
         }
         let token = self.checks.returned(relay)?;

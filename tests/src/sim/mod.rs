@@ -70,6 +70,21 @@ impl Mutant {
         Self::OneOrigin,
         Self::WallClockTimers,
     ];
+
+    /// What a violation begins with that shows this fault for what it is.
+    #[must_use]
+    pub const fn breaks(self) -> &'static str {
+        match self {
+            Self::RecordsBeforeReply => "I1:",
+            Self::NeverSyncs | Self::ForgetsDone => "I3:",
+            Self::SkipsTheMark => "I4:",
+            Self::BouncesOnGateway5xx => "I5:",
+            Self::Hammers | Self::PatientConnect => "I6:",
+            Self::OneOrigin => "I7:",
+            Self::IgnoresTheCap => "cap:",
+            Self::WallClockTimers => "expiry:",
+        }
+    }
 }
 
 /// What happened in one run, or in many.

@@ -69,7 +69,11 @@ impl Plan {
         } else {
             random.between(1, 40)
         };
-        let often: &[u64] = if backlog { &[0, 5000] } else { &[0, 0, 2000, 300, 60] };
+        let often: &[u64] = if backlog {
+            &[0, 5000]
+        } else {
+            &[0, 0, 2000, 300, 60]
+        };
         let crash_one_in = random.pick(often);
         Self {
             messages: (0..count).map(|n| message(random, n, backlog)).collect(),

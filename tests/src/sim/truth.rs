@@ -14,12 +14,17 @@ const DEFERRED_MIN: Micros = 4 * MINUTE;
 /// The least pause of an uncertain message: 15 min, as above.
 const UNCERTAIN_MIN: Micros = 12 * MINUTE;
 
+/// How often a message may break fresh sessions, while others pass, before it gets a timer.
+const SUSPICION_MAX: u32 = 3;
+
 /// All messages of a run.
 #[derive(Debug)]
 pub(super) struct Truth {
     messages: Vec<Record>,
     jumps: Vec<Micros>,
     duplicates: u64,
+    /// Transactions that the gateway answered to their end.
+    answered: u64,
 }
 
 #[derive(Debug)]
@@ -39,9 +44,14 @@ struct Record {
     not_before: Micros,
     /// Times in a row that the gateway broke under it.
     broken: u32,
+    /// Of these, times that others had passed since the time before, and it stayed in line.
+    suspicion: u32,
+    /// Answered transactions of all messages when that happened last.
+    answered_then: u64,
     removed: bool,
     expired: bool,
-    finished: bool,
+    /// The running relay knows it.
+    live: bool,
 }
 
 impl Record {
@@ -59,14 +69,12 @@ impl Record {
             attempts: 0,
             not_before: 0,
             broken: 0,
+            suspicion: 0,
+            answered_then: 0,
             removed: false,
             expired: false,
-            finished: false,
+            live: false,
         }
-    }
-
-    const fn is_live(&self) -> bool {
-        self.accepted_at.is_some() && !self.finished && !self.removed && !self.expired
     }
 }
 
@@ -77,6 +85,7 @@ impl Truth {
             messages,
             jumps: Vec::new(),
             duplicates: 0,
+            answered: 0,
         }
     }
 
@@ -103,12 +112,12 @@ impl Truth {
     pub(super) fn poison_waits(&self) -> bool {
         self.messages
             .iter()
-            .any(|message| message.poison && message.is_live())
+            .any(|message| message.poison && message.live)
     }
 
     /// Submitters with mail in the queue.
     pub(super) fn live_submitters(&self) -> usize {
-        let live = self.messages.iter().filter(|message| message.is_live());
+        let live = self.messages.iter().filter(|message| message.live);
         let names: std::collections::BTreeSet<&str> =
             live.map(|message| message.submitter.as_str()).collect();
         names.len()
@@ -116,9 +125,11 @@ impl Truth {
 
     pub(super) fn queued(&mut self, id: u64, now: Micros, queued: &Queued) {
         let message = &mut self.messages[index(id)];
+        message.live = true;
         message.added_at = now;
         message.attempts = queued.attempts;
         message.broken = 0;
+        message.suspicion = 0;
         message.not_before = if queued.uncertain {
             now + UNCERTAIN_MIN
         } else {
@@ -137,7 +148,8 @@ impl Truth {
     }
 
     pub(super) fn removed(&mut self, id: u64) {
-        self.messages[index(id)].removed = true;
+        let message = &mut self.messages[index(id)];
+        (message.removed, message.live) = (true, false);
     }
 
     /// An attempt begins.
@@ -233,19 +245,37 @@ impl Truth {
         let message = &mut self.messages[index(id)];
         message.attempts += 1;
         message.broken = 0;
+        message.suspicion = 0;
+        self.answered += u64::from(!matches!(outcome, AttemptOutcome::Uncertain));
         match outcome {
-            AttemptOutcome::Finished => message.finished = true,
+            AttemptOutcome::Finished => message.live = false,
             AttemptOutcome::Deferred => message.not_before = now + DEFERRED_MIN,
             AttemptOutcome::Uncertain => message.not_before = now + UNCERTAIN_MIN,
-            AttemptOutcome::NotStarted | AttemptOutcome::GatewayDown(_) => {}
+            AttemptOutcome::Partial
+            | AttemptOutcome::NotStarted
+            | AttemptOutcome::GatewayDown(_) => {}
         }
     }
 
     /// The gateway failed under a message: it waits on the gateway, not on a timer, unless it keeps
     /// breaking what others do not.
-    pub(super) fn went_back_in_line(&mut self, id: u64, in_line: bool) -> Result<(), Broken> {
+    /// `fresh` tells that its session had not worked before.
+    pub(super) fn went_back_in_line(
+        &mut self,
+        id: u64,
+        in_line: bool,
+        fresh: bool,
+    ) -> Result<(), Broken> {
         let message = &mut self.messages[index(id)];
         message.broken += 1;
+        let others_passed =
+            std::mem::replace(&mut message.answered_then, self.answered) != self.answered;
+        message.suspicion += u32::from(fresh && in_line && others_passed);
+        if message.suspicion > SUSPICION_MAX {
+            return Err(format!(
+                "I6: message {id} breaks sessions, others do not, and it is never set aside"
+            ));
+        }
         if !in_line && message.broken < 3 {
             return Err(format!(
                 "I6: message {id} got a timer of its own for the gateway's trouble"
@@ -262,7 +292,7 @@ impl Truth {
         gateway_down: bool,
     ) -> Result<(), Broken> {
         let message = &mut self.messages[index(id)];
-        message.expired = true;
+        (message.expired, message.live) = (true, false);
         let accepted_at = message.accepted_at.unwrap_or(now);
         let in_this_run = now - message.added_at;
         // A jump between acceptance and restart cannot be told from time that went by.
@@ -271,7 +301,10 @@ impl Truth {
             .iter()
             .any(|jump| (accepted_at..=message.added_at).contains(jump));
         let old = fooled || now - accepted_at >= lifetime;
-        if old && in_this_run >= lifetime.min(HOUR) && (message.attempts + message.broken > 0 || gateway_down) {
+        if old
+            && in_this_run >= lifetime.min(HOUR)
+            && (message.attempts + message.broken > 0 || gateway_down)
+        {
             return Ok(());
         }
         Err(format!(

@@ -115,6 +115,8 @@ pub(super) struct World {
     order: u64,
     pub(super) disk: Disk,
     pub(super) disk_full: bool,
+    /// The scheduler gives a failing disk a rest, which ends by then.
+    pub(super) disk_trouble_until: Micros,
     pub(super) gateway: Gateway,
     /// `None` between a crash and the restart.
     pub(super) relay: Option<Relay>,
@@ -140,6 +142,7 @@ impl World {
             order: 0,
             disk: Disk::default(),
             disk_full: false,
+            disk_trouble_until: 0,
             gateway: Gateway::new(),
             relay: None,
             run: 0,
@@ -232,14 +235,23 @@ impl World {
         }
         for _ in 0..self.plan.weather_changes {
             let weather = Weather::any_trouble(&mut self.random);
-            let start = self.random.between(0, end);
+            // Trouble in the midst of a burst finds sessions at work.
+            let start = if bursts && self.random.one_in(2) {
+                burst + self.random.between(0, 2 * SECOND)
+            } else {
+                self.random.between(0, end)
+            };
             let longest = self.random.pick(&[5 * SECOND, MINUTE, 20 * MINUTE, end]);
-            let stop = (start + self.random.between(0, longest)).min(end);
+            let stop = start + self.random.between(0, longest);
             self.at(start, Event::Weather(weather));
             self.at(stop, Event::Weather(Weather::Up));
         }
         for _ in 0..self.plan.interventions {
-            let at = self.random.between(0, end);
+            let at = if bursts && self.random.one_in(2) {
+                burst + self.random.between(0, 2 * SECOND)
+            } else {
+                self.random.between(0, end)
+            };
             let intervention = self.any_intervention();
             self.at(at, Event::Intervene(intervention));
         }
@@ -351,6 +363,11 @@ impl World {
             Event::Intervene(intervention) => self.intervene(intervention),
             Event::DiskFull(full) => {
                 self.disk_full = full && !self.calm;
+                self.disk_trouble_until = if full {
+                    Micros::MAX
+                } else {
+                    self.now + 2 * SECOND
+                };
                 self.checks.something_went();
             }
             Event::Restart => self.restart(),
@@ -387,9 +404,9 @@ impl World {
     }
 
     fn calm_down(&mut self) {
+        self.disk_full = false;
         self.turn(Weather::Up);
         self.calm = true;
-        self.disk_full = false;
         self.intervene(Intervention::Release);
     }
 

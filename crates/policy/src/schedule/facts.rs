@@ -140,6 +140,10 @@ pub struct AttemptEnd {
 pub enum AttemptOutcome {
     /// Nothing is left to do: every recipient is sent or failed. The scheduler forgets the message.
     Finished,
+    /// Some recipients have it, and the gateway wants the others in a transaction of their own (RFC
+    /// 5321 section 4.5.3.1.10): back in its place in line. Only for an attempt in which at least
+    /// one recipient was served, so that it ends.
+    Partial,
     /// Some recipient is to be tried later: the message waits on a timer of its own.
     Deferred,
     /// Content was sent and the answer is unknown (I4): the message waits on a longer timer. The

@@ -7,7 +7,7 @@
 //! Names are kept as 64-bit hashes, so that a long sender costs no memory for each message. Two
 //! names that collide share their turns, which does no harm.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mail::QueueId;
@@ -43,9 +43,9 @@ struct Submitter {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     messages: BTreeSet<(OriginId, u64, QueueId)>,
-    origins: HashMap<OriginId, Origin>,
+    origins: BTreeMap<OriginId, Origin>,
     /// Submitters that are in line.
-    submitters: HashMap<u64, Submitter>,
+    submitters: BTreeMap<u64, Submitter>,
     sender_turns: BTreeSet<(u64, Turn, OriginId)>,
     submitter_turns: BTreeSet<(Turn, u64)>,
     last_turn: Turn,

@@ -131,7 +131,9 @@ impl Gateway {
             self.sessions.remove(id);
         }
         match &end.outcome {
-            AttemptOutcome::Finished | AttemptOutcome::Deferred => self.worked(now, id, ready),
+            AttemptOutcome::Finished | AttemptOutcome::Partial | AttemptOutcome::Deferred => {
+                self.worked(now, id, ready);
+            }
             AttemptOutcome::NotStarted if end.session_alive => {}
             // Our own fault, and the session had to be dropped: it says nothing about the gateway.
             AttemptOutcome::NotStarted => _ = self.probe.take_if(|probe| *probe == id),

@@ -18,10 +18,13 @@ mod brake;
 mod circuit;
 mod facts;
 mod fairness;
+mod filing;
 mod gateway;
 mod messages;
 mod scheduler;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use backoff::Backoff;
 pub use circuit::Circuit;

@@ -1,11 +1,11 @@
 //! The scheduler itself: facts in, decisions out. The parts that it is made of are its siblings.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mail::QueueId;
 
-use super::backoff::{Backoff, spread};
+use super::backoff::spread;
 use super::circuit::Circuit;
 use super::facts::{
     Action, AttemptEnd, AttemptOutcome, Flush, GatewayTrouble, Limits, MessageState, Now, Queued,
@@ -13,13 +13,8 @@ use super::facts::{
 };
 use super::fairness::Line;
 use super::gateway::{Gateway, Step};
-use super::messages::{Message, Place, RUN_MIN, Strike, micros};
+use super::messages::{Message, Place, micros};
 
-/// The pause after our own disk could not mark an attempt.
-const LOCAL_PAUSE: Duration = Duration::from_secs(60);
-/// The pause of everything after that: a disk that fails for one message may fail for all, and each
-/// would cost a transaction.
-const STALL: Duration = Duration::from_secs(1);
 /// Messages found deferred at start are tried within this time, spread evenly, so that a restart
 /// is not a storm.
 const RESTART_SPREAD: Duration = Duration::from_secs(300);
@@ -34,20 +29,20 @@ const RESTART_SPREAD: Duration = Duration::from_secs(300);
 /// everything and a change of the lifetime in [`Scheduler::set_limits`], which cost O(n log n).
 #[derive(Debug)]
 pub struct Scheduler {
-    limits: Limits,
-    gateway: Gateway,
-    messages: HashMap<QueueId, Message>,
-    line: Line,
+    pub(super) limits: Limits,
+    pub(super) gateway: Gateway,
+    pub(super) messages: BTreeMap<QueueId, Message>,
+    pub(super) line: Line,
     /// Waiting messages by the time of their next attempt.
-    timers: BTreeSet<(u64, QueueId)>,
+    pub(super) timers: BTreeSet<(u64, QueueId)>,
     /// Messages by the time at which they may be too old.
-    expiries: BTreeSet<(u64, QueueId)>,
+    pub(super) expiries: BTreeSet<(u64, QueueId)>,
     /// Our own disk failed: nothing is begun before this monotonic time.
-    stalled_until: Option<Duration>,
-    held: usize,
-    active: usize,
+    pub(super) stalled_until: Option<Duration>,
+    pub(super) held: usize,
+    pub(super) active: usize,
     /// Transactions that the gateway answered to the end; wraps. Only compared for equality.
-    answered: u32,
+    pub(super) answered: u32,
 }
 
 impl Scheduler {
@@ -57,7 +52,7 @@ impl Scheduler {
         Self {
             limits,
             gateway: Gateway::default(),
-            messages: HashMap::new(),
+            messages: BTreeMap::new(),
             line: Line::default(),
             timers: BTreeSet::new(),
             expiries: BTreeSet::new(),
@@ -167,6 +162,12 @@ impl Scheduler {
             .is_some_and(|message| message.place == Place::Active { session })
         {
             self.settle(now, session, id, &end);
+        }
+        if matches!(
+            end.outcome,
+            AttemptOutcome::Finished | AttemptOutcome::Partial | AttemptOutcome::Deferred
+        ) {
+            self.answered = self.answered.wrapping_add(1);
         }
         self.gateway
             .attempt_ended(now.mono, session, &end, self.line.len());
@@ -307,193 +308,6 @@ impl Scheduler {
             sessions: usize::try_from(self.gateway.sessions()).unwrap_or(usize::MAX),
             origins: self.line.origins(),
             expiries: self.expiries.len(),
-        }
-    }
-}
-
-/// The message's side of a decision.
-impl Scheduler {
-    /// What the end of its attempt means for a message.
-    fn settle(&mut self, now: &Now, session: SessionId, id: QueueId, end: &AttemptEnd) {
-        match &end.outcome {
-            AttemptOutcome::Finished => self.remove(id),
-            AttemptOutcome::Deferred => {
-                if let Some(message) = self.messages.get_mut(&id) {
-                    message.clear_strikes();
-                }
-                self.defer(now, id, self.limits.deferred);
-            }
-            AttemptOutcome::Uncertain => self.defer(now, id, self.limits.uncertain),
-            AttemptOutcome::NotStarted => {
-                self.stalled_until = Some(now.mono + STALL);
-                self.wait(now, id, LOCAL_PAUSE);
-            }
-            AttemptOutcome::GatewayDown(_) => {
-                self.back_in_line(now, id, session, end.session_alive)
-            }
-        }
-    }
-
-    /// The attempt counts, and the message waits on its own timer.
-    fn defer(&mut self, now: &Now, id: QueueId, backoff: Backoff) {
-        let Some(message) = self.messages.get_mut(&id) else {
-            return;
-        };
-        let pause = backoff.jittered(message.count_attempt(), id.number());
-        self.wait(now, id, pause);
-    }
-
-    fn wait(&mut self, now: &Now, id: QueueId, pause: Duration) {
-        self.rest(
-            now,
-            id,
-            Place::Waiting {
-                until: micros(now.mono + pause),
-            },
-        );
-    }
-
-    /// The gateway failed under the message: no timer, unless it is what breaks the sessions.
-    fn back_in_line(&mut self, now: &Now, id: QueueId, session: SessionId, session_alive: bool) {
-        let innocent = !session_alive && self.gateway.is_proven(session);
-        let Some(message) = self.messages.get_mut(&id) else {
-            return;
-        };
-        let strike = if innocent {
-            Strike::KeepsPlace
-        } else {
-            message.strike(self.answered)
-        };
-        let rank = match strike {
-            Strike::KeepsPlace => message.arrival,
-            Strike::ToTheEnd => message.arrival.max(now.wall.as_micros()),
-            Strike::Suspect => return self.defer(now, id, self.limits.deferred),
-        };
-        self.rest(now, id, Place::Ready { rank });
-    }
-
-    /// An attempt is over and something is left to do: files the message where it belongs.
-    fn rest(&mut self, now: &Now, id: QueueId, place: Place) {
-        let Some(message) = self.messages.get_mut(&id) else {
-            return;
-        };
-        if std::mem::take(&mut message.hold) {
-            return self.put(id, Place::Held);
-        }
-        self.put(id, place);
-        self.plan_expiry(id, micros(now.mono));
-    }
-
-    /// Messages that may be begun now: none while our own disk is given a rest.
-    fn startable(&self) -> usize {
-        match self.stalled_until {
-            Some(_) => 0,
-            None => self.line.len(),
-        }
-    }
-
-    fn start(&mut self, id: QueueId, session: SessionId) {
-        self.gateway.assign(session, id);
-        self.put(id, Place::Active { session });
-        self.cancel_expiry(id);
-    }
-
-    fn make_ready(&mut self, id: QueueId) {
-        let Some(message) = self.messages.get(&id) else {
-            return;
-        };
-        let rank = message.arrival;
-        self.put(id, Place::Ready { rank });
-    }
-
-    /// Puts messages whose timer has run out in line.
-    fn release_due(&mut self, now: &Now) {
-        while let Some(&(at, id)) = self.timers.first()
-            && at <= micros(now.mono)
-        {
-            self.make_ready(id);
-        }
-    }
-
-    /// Moves a message from where it is filed to another place.
-    fn put(&mut self, id: QueueId, place: Place) {
-        self.unfile(id);
-        let Some(message) = self.messages.get_mut(&id) else {
-            return;
-        };
-        message.place = place;
-        match place {
-            Place::Ready { rank } => self.line.push(message.origin, rank, id),
-            Place::Waiting { until } => _ = self.timers.insert((until, id)),
-            Place::Active { .. } => self.active += 1,
-            Place::Held => self.held += 1,
-        }
-    }
-
-    /// Takes a message from where it is filed. The caller files it anew or forgets it.
-    fn unfile(&mut self, id: QueueId) {
-        let Some(message) = self.messages.get(&id) else {
-            return;
-        };
-        match message.place {
-            Place::Ready { rank } => self.line.remove(message.origin, rank, id),
-            Place::Waiting { until } => _ = self.timers.remove(&(until, id)),
-            Place::Active { .. } => self.active -= 1,
-            Place::Held => self.held -= 1,
-        }
-    }
-}
-
-/// The calendar of ages.
-impl Scheduler {
-    /// A message that is too old and has had its chance: it was tried, or it never could be.
-    fn next_expired(&mut self, now: &Now) -> Option<QueueId> {
-        while let Some(&(at, id)) = self.expiries.first()
-            && at <= micros(now.mono)
-        {
-            if self.may_expire(now, id) {
-                return Some(id);
-            }
-            self.plan_expiry(id, micros(now.mono + LOCAL_PAUSE));
-        }
-        None
-    }
-
-    fn may_expire(&self, now: &Now, id: QueueId) -> bool {
-        let Some(message) = self.messages.get(&id) else {
-            return false;
-        };
-        let had_its_chance = match message.place {
-            Place::Waiting { .. } => message.attempts > 0,
-            // In line it is about to be tried once more, unless the gateway has been down for long.
-            Place::Ready { .. } => self
-                .gateway
-                .circuit()
-                .down_for(now.mono)
-                .is_some_and(|down| down >= RUN_MIN),
-            Place::Active { .. } | Place::Held => false,
-        };
-        had_its_chance && message.is_overdue(now, &self.limits)
-    }
-
-    /// Enters a message in the calendar: when it is too old, but not before `earliest`.
-    fn plan_expiry(&mut self, id: QueueId, earliest: u64) {
-        self.cancel_expiry(id);
-        let Some(message) = self.messages.get_mut(&id) else {
-            return;
-        };
-        let at = message.expires_at(&self.limits).max(earliest);
-        message.expiry = Some(at);
-        self.expiries.insert((at, id));
-    }
-
-    fn cancel_expiry(&mut self, id: QueueId) {
-        if let Some(at) = self
-            .messages
-            .get_mut(&id)
-            .and_then(|message| message.expiry.take())
-        {
-            self.expiries.remove(&(at, id));
         }
     }
 }

@@ -7,6 +7,10 @@ pub enum Section {
     Top,
     /// `[paths]`.
     Paths,
+    /// `[aliases]`.
+    Aliases,
+    /// `[rewrite]`.
+    Rewrite,
     /// `[gateway NAME]`.
     Gateway,
     /// `[listen]`.
@@ -17,9 +21,11 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the sample file.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Top,
         Self::Paths,
+        Self::Aliases,
+        Self::Rewrite,
         Self::Gateway,
         Self::Listen,
         Self::Log,
@@ -31,6 +37,8 @@ impl Section {
         match self {
             Self::Top => "",
             Self::Paths => "paths",
+            Self::Aliases => "aliases",
+            Self::Rewrite => "rewrite",
             Self::Gateway => "gateway",
             Self::Listen => "listen",
             Self::Log => "log",
@@ -43,6 +51,8 @@ impl Section {
         match self {
             Self::Top => "the top of the file, before any section",
             Self::Paths => "[paths]",
+            Self::Aliases => "[aliases]",
+            Self::Rewrite => "[rewrite]",
             Self::Gateway => "[gateway NAME]",
             Self::Listen => "[listen]",
             Self::Log => "[log]",
@@ -79,6 +89,8 @@ pub enum Kind {
     Deliver,
     /// A file or folder.
     Path,
+    /// `none`, or a file.
+    PathOrNone,
     /// A command line.
     Command,
     /// Any printable text.
@@ -111,6 +123,7 @@ impl Kind {
             Self::Tls => "starttls, implicit or none",
             Self::Deliver => "smtp, or capture: and a folder",
             Self::Path => "a file name",
+            Self::PathOrNone => "none, or a file name",
             Self::Command => "a command line",
             Self::Text => "text",
             Self::CredentialName => "a name",
@@ -148,7 +161,7 @@ pub struct Key {
 }
 
 use Fallback::{Value, Words};
-use Section::{Gateway, Listen, Log, Paths, Top};
+use Section::{Aliases, Gateway, Listen, Log, Paths, Rewrite, Top};
 
 /// Every key, in the order of the sample file.
 pub const KEYS: &[Key] = &[
@@ -174,10 +187,10 @@ pub const KEYS: &[Key] = &[
         Top,
         "root",
         Kind::MailAddress,
-        Words("root at the value of domain"),
+        Words("the alias root; without one, root at the value of domain"),
         "admin@example.com",
-        "Where mail for root goes. There are no mailboxes on this host, so this should be an \
-         address that somebody reads.",
+        "Where mail for root goes, and mail for names of this host that have no alias. There are no \
+         mailboxes on this host, so this should be an address that somebody reads.",
     ),
     key(
         Top,
@@ -247,6 +260,37 @@ pub const KEYS: &[Key] = &[
         Value("/run/relayd"),
         "/run/relayd",
         "The folder of the sockets submit.sock and control.sock.",
+    ),
+    key(
+        Aliases,
+        "file",
+        Kind::PathOrNone,
+        Value("/etc/aliases"),
+        "/etc/aliases",
+        "Where mail for names of this host goes, in the form that sendmail and Postfix know. A \
+         change counts at once; newaliases lists what is wrong. It must belong to root or to user, \
+         and nobody else may be able to write it. Mail for a name without an alias goes where root \
+         goes: to the setting root, or to the alias root; without either, to the name at domain.",
+    ),
+    key(
+        Rewrite,
+        "senders",
+        Kind::Path,
+        Words("none; senders stay as they are"),
+        "/etc/relayd/senders",
+        "A file of senders that are to be replaced, one \"pattern address\" a line. A pattern is \
+         user@domain, user (a name of this host, or in domain) or @domain; the address may be \
+         @domain as well, which keeps what stands before it. It must belong to root or to user, and \
+         nobody else may be able to write it. After a change: relayctl reload.",
+    ),
+    key(
+        Rewrite,
+        "recipients",
+        Kind::Path,
+        Words("none; recipients stay as they are"),
+        "/etc/relayd/recipients",
+        "The same for recipients. It is looked up before the aliases, and again for each address \
+         that they give.",
     ),
     key(
         Gateway,

@@ -4,54 +4,24 @@
 use super::keys::{Fallback, Key, Section};
 use super::scan::{Complaint, Heading, Scan, scan};
 use super::values::{self, Fault};
-use super::{Deliver, Gateway, Listen, Log, PasswordSource, Paths, Problem, Settings, Tls};
+use super::{
+    Deliver, Gateway, Listen, Log, PasswordSource, Paths, Problem, Rewrite, Settings, Tls,
+};
 use ini::{Ini, ParseOption};
+
+mod essentials;
+
+pub(super) use essentials::essentials;
 
 /// More problems than this help nobody.
 const MOST_PROBLEMS: usize = 100;
 
 /// Reads a whole file; the rules are those of [`Settings::parse`].
 pub(super) fn read(text: &str, file_name: &str) -> Result<Settings, Vec<Problem>> {
-    let scan = scan(text);
-    let options = ParseOption {
-        enabled_escape: false,
-        enabled_quote: false,
-        ..ParseOption::default()
-    };
-    let ini = Ini::load_from_str_opt(&scan.text, options);
-    let mut reader = Reader::new(scan);
-    let settings = match ini {
-        Ok(ini) => {
-            reader.ini = ini;
-            reader.settings()
-        }
-        Err(error) => {
-            reader.complain(
-                error.line,
-                format!("the file cannot be read: {}", error.msg),
-                "correct this line",
-            );
-            None
-        }
-    };
-    let mut problems = reader.problems;
-    match settings {
-        Some(settings) if problems.is_empty() => Ok(settings),
-        _ => {
-            problems.sort_by_key(|problem| (problem.line == 0, problem.line));
-            problems.truncate(MOST_PROBLEMS);
-            let named = |Complaint {
-                             line,
-                             message,
-                             remedy,
-                         }| Problem {
-                file: file_name.to_owned(),
-                line,
-                message,
-                remedy,
-            };
-            Err(problems.into_iter().map(named).collect())
-        }
+    let mut reader = Reader::of(text);
+    match reader.settings() {
+        Some(settings) if reader.problems.is_empty() => Ok(settings),
+        _ => Err(reader.report(file_name)),
     }
 }
 
@@ -69,13 +39,46 @@ struct Block {
 }
 
 impl Reader {
-    fn new(scan: Scan) -> Self {
-        Self {
+    fn of(text: &str) -> Self {
+        let Scan {
+            text,
+            headings,
+            lines,
+            problems,
+        } = scan(text);
+        let mut reader = Self {
             ini: Ini::new(),
-            headings: scan.headings,
-            lines: scan.lines,
-            problems: scan.problems,
+            headings,
+            lines,
+            problems,
+        };
+        let options = ParseOption {
+            enabled_escape: false,
+            enabled_quote: false,
+            ..ParseOption::default()
+        };
+        match Ini::load_from_str_opt(&text, options) {
+            Ok(ini) => reader.ini = ini,
+            Err(error) => {
+                let message = format!("the file cannot be read: {}", error.msg);
+                reader.complain(error.line, message, "correct this line");
+            }
         }
+        reader
+    }
+
+    /// What was complained about, in the order of the lines.
+    fn report(self, file_name: &str) -> Vec<Problem> {
+        let mut problems = self.problems;
+        problems.sort_by_key(|problem| (problem.line == 0, problem.line));
+        problems.truncate(MOST_PROBLEMS);
+        let named = |complaint: Complaint| Problem {
+            file: file_name.to_owned(),
+            line: complaint.line,
+            message: complaint.message,
+            remedy: complaint.remedy,
+        };
+        problems.into_iter().map(named).collect()
     }
 
     fn complain(&mut self, line: usize, message: impl Into<String>, remedy: impl Into<String>) {
@@ -101,6 +104,8 @@ impl Reader {
         let mailq_users = self.value(&top, "mailq_users", values::users);
         let flush_users = self.value(&top, "flush_users", values::users);
         let paths = self.paths();
+        let aliases = self.value(&Block::of(Section::Aliases), "file", values::path_or_none);
+        let rewrite = self.rewrite();
         let gateways = self.gateways();
         let listen = self.listen();
         let log = self.log();
@@ -115,6 +120,8 @@ impl Reader {
             mailq_users: mailq_users?,
             flush_users: flush_users?,
             paths: paths?,
+            aliases: aliases?,
+            rewrite,
             gateways,
             listen: listen?,
             log: log?,
@@ -129,6 +136,14 @@ impl Reader {
             spool: spool?,
             run: run?,
         })
+    }
+
+    fn rewrite(&mut self) -> Rewrite {
+        let block = Block::of(Section::Rewrite);
+        Rewrite {
+            senders: self.optional(&block, "senders", values::path),
+            recipients: self.optional(&block, "recipients", values::path),
+        }
     }
 
     fn gateways(&mut self) -> Vec<Gateway> {

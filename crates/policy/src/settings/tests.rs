@@ -91,7 +91,7 @@ fn every_key_is_read() {
             Kind::Users => "joe",
             Kind::SoftBounce => "no",
             Kind::Login => "mail",
-            Kind::Path => "/some/where",
+            Kind::Path | Kind::PathOrNone => "/some/where",
             _ => key.example,
         });
         let gateway = if key.section == Section::Gateway {
@@ -150,6 +150,8 @@ fn defaults_hold() {
             to: LogTarget::Syslog
         }
     );
+    assert_eq!(settings.aliases.as_deref(), Some(Path::new("/etc/aliases")));
+    assert_eq!(settings.rewrite, Rewrite::default());
     assert!(settings.listen.smtp.is_empty() && settings.listen.submission.is_empty());
     let gateway = Gateway {
         name: "main".to_owned(),
@@ -373,7 +375,8 @@ fn problems_print_on_one_line() {
 fn relative_paths_count_from_a_folder() {
     let mut settings = good(
         "[paths]\nspool = s\n[gateway main]\nhost = h\nca_file = ca\nuser = u\npassword_file = p\n\
-         [listen]\ntls_cert = c\ntls_key = /k\nusers_file = u\n[log]\nto = ./log\n",
+         [listen]\ntls_cert = c\ntls_key = /k\nusers_file = u\n[log]\nto = ./log\n\
+         [aliases]\nfile = a\n[rewrite]\nsenders = s\nrecipients = /r\n",
     );
     settings.resolve_paths(Path::new("/etc/relayd"));
     assert_eq!(
@@ -389,6 +392,9 @@ fn relative_paths_count_from_a_folder() {
         Some(PasswordSource::File("/etc/relayd/p".into()))
     );
     assert_eq!(settings.listen.tls_key, Some("/k".into()));
+    assert_eq!(settings.aliases, Some("/etc/relayd/a".into()));
+    assert_eq!(settings.rewrite.senders, Some("/etc/relayd/s".into()));
+    assert_eq!(settings.rewrite.recipients, Some("/r".into()));
     assert_eq!(settings.listen.users_file, Some("/etc/relayd/u".into()));
     assert_eq!(settings.log.to, LogTarget::File("/etc/relayd/./log".into()));
 }
@@ -417,5 +423,63 @@ proptest::proptest! {
                 proptest::prop_assert!(problem.line <= text.lines().count().max(1));
             }
         }
+    }
+}
+
+#[test]
+fn the_essentials_are_read_whatever_else_is_wrong() {
+    let paths = "[paths]\nspool = s\nrun = r\n";
+    let limit = "message_size_limit = 20k\n";
+    let expected = |limit| Essentials {
+        paths: Paths {
+            spool: "s".into(),
+            run: "r".into(),
+        },
+        message_size_limit: limit,
+    };
+    let default = good(LEAST).message_size_limit;
+    for (text, size) in [
+        (format!("{limit}{paths}"), 20 * 1024),
+        (format!("{limit}nonsense\nhostname = ?\n{paths}"), 20 * 1024),
+        (format!("{paths}[gateway]\nhost\npassword = x\n"), default),
+        (
+            format!("{paths}[gatway a]\nspool = t\n[lisen\nrun = t\n"),
+            default,
+        ),
+        (format!("[log] x\n]\n{paths}"), default),
+        (format!("message_size_limit = huge\n{paths}"), default),
+        (format!("{limit}{limit}{paths}"), 20 * 1024),
+        (format!("\u{FEFF}{paths}"), default),
+        (format!("{paths}[log]\n{}", "x".repeat(300_000)), default),
+    ] {
+        let read = Essentials::parse(&text, "relayd.conf");
+        assert_eq!(read, Ok(expected(size)), "{text:.200}");
+        assert!(
+            Settings::parse(&text, "relayd.conf").is_err(),
+            "{text:.200}"
+        );
+    }
+    let none = Essentials::parse("", "relayd.conf").unwrap();
+    assert_eq!(
+        (none.paths, none.message_size_limit),
+        (good(LEAST).paths, default)
+    );
+}
+
+#[test]
+fn wrong_paths_are_never_guessed() {
+    for (line, text) in [
+        (2, "[paths]\nspool s\n"),
+        (2, "[paths]\nspol = s\n"),
+        (2, "[paths]\nspool =\n"),
+        (3, "[paths]\nspool = s\nspool = t\n"),
+        (3, "[paths]\nspool = s\n[paths]\n"),
+        (2, "[log]\n[path]\nspool = s\n"),
+        (1, "[paths\nspool = s\n"),
+        (1, " [Paths] \nspool = s\n"),
+        (2, "[paths]\nrun = ~/run\n"),
+    ] {
+        let problems = Essentials::parse(text, "relayd.conf").expect_err(text);
+        assert_eq!(problems[0].line, line, "{text}");
     }
 }

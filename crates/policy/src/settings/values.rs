@@ -233,6 +233,14 @@ pub(super) fn path(text: &str) -> Read<PathBuf> {
     Ok(PathBuf::from(text))
 }
 
+/// `none`, or a file.
+pub(super) fn path_or_none(text: &str) -> Read<Option<PathBuf>> {
+    if text == "none" {
+        return Ok(None);
+    }
+    path(text).map(Some)
+}
+
 /// Text, as it is.
 pub(super) fn text(text: &str) -> Read<String> {
     Ok(text.to_owned())
@@ -438,6 +446,9 @@ mod tests {
             Ok(LogTarget::File("/var/log/x".into()))
         );
         assert!(log_target("journal").is_err());
+        assert_eq!(path_or_none("none"), Ok(None));
+        assert_eq!(path_or_none("./none"), Ok(Some("./none".into())));
+        assert!(path_or_none("~/aliases").is_err());
         assert!(tls("STARTTLS").is_err() && soft_bounce("maybe").is_err());
         assert!(mail_address("root").is_err() && mail_address("@x").is_err());
         assert!(mail_address("admin@example.com").is_ok());

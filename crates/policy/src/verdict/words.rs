@@ -217,9 +217,7 @@ fn interrupted(server: &Server, stage: Stage, how: &Interruption, content_sent: 
         Interruption::Tls(reason) if is_about_certificate(reason) => {
             with_lead("Server certificate not verified", reason)
         }
-        Interruption::Tls(reason) if stage == Stage::Tls => {
-            with_lead("Cannot start TLS", reason)
-        }
+        Interruption::Tls(reason) if stage == Stage::Tls => with_lead("Cannot start TLS", reason),
         Interruption::Tls(_) => format!("lost connection with {name} while {doing}"),
         Interruption::Protocol(what) => {
             format!("host {name} broke the protocol while {doing}: {what}")
@@ -229,7 +227,11 @@ fn interrupted(server: &Server, stage: Stage, how: &Interruption, content_sent: 
 
 /// Postfix's words first, since tools know them, then what the driver knows beyond them.
 fn with_lead(lead: &str, reason: &str) -> String {
-    if reason.starts_with(lead) { reason.to_owned() } else { format!("{lead}: {reason}") }
+    if reason.starts_with(lead) {
+        reason.to_owned()
+    } else {
+        format!("{lead}: {reason}")
+    }
 }
 
 fn is_about_certificate(reason: &str) -> bool {

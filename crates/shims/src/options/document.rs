@@ -112,7 +112,9 @@ Called as
 .B mailq
 it lists the queue; called as
 .B newaliases
-it succeeds, since there is nothing to rebuild.
+it checks
+.IR /etc/aliases ,
+which counts as it stands: there is nothing to rebuild.
 "#;
 
 const CLOSING: &str = r".SH EXIT STATUS
@@ -143,7 +145,10 @@ The message could not be queued now; try again later.
 The caller is not allowed to do this.
 .TP
 .B 78
-The settings file named in RELAYD_CONFIG is wrong.
+The settings file is wrong in
+.BR [paths] ,
+so that the queue cannot be found, or the one named in RELAYD_CONFIG is missing.
+Other mistakes in it do not matter here.
 .SH ENVIRONMENT
 .TP
 .B NAME

@@ -26,7 +26,9 @@ pub enum Effect {
     ExtractRecipients,
     /// A line with a single dot does not end the message.
     IgnoreDots,
-    /// No header is added.
+    /// Makes `newaliases` say what it found.
+    Verbose,
+    /// The header is left as it is.
     GatewaySubmission,
     /// The `-o` family, of which only `-oi` acts.
     OldOption,
@@ -177,8 +179,8 @@ pub const OPTIONS: &[Letter] = &[
         None,
         "",
         GatewaySubmission,
-        "no From header is added",
-        "as Postfix, which also adds no Date and Message-ID then",
+        "passes on mail that others wrote: no From, Date and Message-ID is added, and bare addresses in the header stay bare; Bcc is removed all the same",
+        "as Postfix",
     ),
     row(
         'h',
@@ -338,8 +340,8 @@ pub const OPTIONS: &[Letter] = &[
         'v',
         None,
         "",
-        Ignored,
-        "ignored",
+        Effect::Verbose,
+        "with -bi, say how many aliases there are; else ignored",
         "Postfix mails a report of each delivery; mail -v passes it",
     ),
     row(
@@ -382,7 +384,7 @@ pub const MODES: &[(char, Mode, &str)] = &[
     (
         'i',
         Mode::Does(Task::RebuildAliases),
-        "rebuild aliases: nothing needs to be done",
+        "check the alias file; there is nothing to rebuild",
     ),
     ('l', Mode::Refused(DAEMON), "the same as -bd"),
     (

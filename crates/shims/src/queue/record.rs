@@ -3,7 +3,7 @@
 use mail::Timestamp;
 use policy::listing::{NULL_SENDER, QueueName, QueueRecord, QueuedRecipient};
 use serde_json::Value;
-use spool::{Found, Meta, Queue, Source};
+use spool::{DropName, Found, Meta, Queue, Source};
 
 /// Reads a line of `policy::listing::json_line`. Members that are not known are ignored, as
 /// Postfix's manual asks of those who read it. `None` if it is not such a line.
@@ -88,15 +88,29 @@ fn record(meta: &Meta, queue_name: QueueName) -> QueueRecord {
 /// In maildrop a message has no queue id yet, only a file name.
 fn name(meta: &Meta) -> String {
     match (meta.queue, &meta.source) {
-        (Queue::Maildrop, Some(Source::Drop(name))) => name.to_string(),
+        (Queue::Maildrop, Some(Source::Drop(name))) => maildrop_id(*name),
         _ => meta.id.to_string(),
     }
+}
+
+/// What stands for a queue id while a message has none: the first 12 digits of its file's name, in
+/// the form of a queue id, since those who read listings and logs take no other.
+pub(crate) fn maildrop_id(name: DropName) -> String {
+    let mut digits = name.to_string().to_ascii_uppercase();
+    digits.truncate(12);
+    digits
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use policy::listing::json_line;
+
+    #[test]
+    fn a_file_in_maildrop_is_named_like_a_queue_id() {
+        let name = "76caf9e03a2a00000000000000000000".parse().unwrap();
+        assert_eq!(maildrop_id(name), "76CAF9E03A2A");
+    }
 
     #[test]
     fn a_record_reads_as_it_prints() {

@@ -61,6 +61,7 @@ pub(super) fn hand_over(
 struct Session {
     stream: UnixStream,
     replies: ReplyParser,
+    greeted: bool,
 }
 
 impl Session {
@@ -70,6 +71,7 @@ impl Session {
         Ok(Self {
             stream,
             replies: ReplyParser::new(),
+            greeted: false,
         })
     }
 
@@ -82,24 +84,33 @@ impl Session {
             if !reply.is_positive() {
                 return Ok(Some(reply));
             }
-            self.stream.set_read_timeout(Some(COMMAND))?;
+            if !std::mem::replace(&mut self.greeted, true) {
+                self.stream.set_read_timeout(Some(COMMAND))?;
+            }
         }
         Ok(None)
     }
 
     fn reply(&mut self) -> io::Result<Reply> {
-        let mut piece = [0; 4096];
         loop {
             let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             if let Some(reply) = self.replies.next_reply().map_err(invalid)? {
                 return Ok(reply);
             }
-            match self.stream.read(&mut piece) {
-                Ok(0) => return Err(io::Error::other("it closed the connection")),
-                Ok(count) => self.replies.push(&piece[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(told(error)),
+            self.read_more()?;
+        }
+    }
+
+    fn read_more(&mut self) -> io::Result<()> {
+        let mut piece = [0; 4096];
+        match self.stream.read(&mut piece) {
+            Ok(0) => Err(io::Error::other("it closed the connection")),
+            Ok(count) => {
+                self.replies.push(&piece[..count]);
+                Ok(())
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(told(error)),
         }
     }
 
@@ -157,6 +168,9 @@ fn mail_command(envelope: &Envelope, size: u64) -> String {
     if let Some(envid) = &envelope.envid {
         let _ = write!(command, " ENVID={}", xtext::encode(envid));
     }
+    if envelope.as_is {
+        command.push_str(" XASIS");
+    }
     command.push_str("\r\n");
     command
 }
@@ -202,9 +216,10 @@ mod tests {
         envelope.smtputf8 = true;
         envelope.ret = Some(Ret::Headers);
         envelope.envid = Some("a+b c".into());
+        envelope.as_is = true;
         assert_eq!(
             mail_command(&envelope, 0),
-            "MAIL FROM:<a@b.example> SIZE=0 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c\r\n"
+            "MAIL FROM:<a@b.example> SIZE=0 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c XASIS\r\n"
         );
         let recipient = &mut envelope.recipients[0];
         assert_eq!(rcpt_command(recipient), "RCPT TO:<bob>\r\n");

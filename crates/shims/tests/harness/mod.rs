@@ -67,6 +67,14 @@ impl Host {
         fs::write(self.path("relayd.conf"), text).unwrap();
     }
 
+    /// Writes settings that relayd refuses in every section but `[paths]`.
+    pub(crate) fn configure_badly(&self) {
+        let text =
+            "nonsense\ndomain = ?\n[paths]\nspool = spool\nrun = run\n[gateway]\nhost =\n[log\n";
+        fs::write(self.path("relayd.conf"), text).unwrap();
+        assert!(host::config::load(&self.path("relayd.conf")).is_err());
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -206,6 +206,9 @@ impl Server {
             return self.refuse_with(504, (5, 5, 2), "the sender needs a domain");
         }
         let mail = match parameters::read_mail(path.address, path.parameters) {
+            Ok(mail) if mail.as_is && !self.config.as_is => {
+                return self.refuse_parameter(ParameterError::Unknown);
+            }
             Ok(mail) => mail,
             Err(error) => return self.refuse_parameter(error),
         };

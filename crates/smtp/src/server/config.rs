@@ -19,13 +19,16 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// Take addresses without a domain; the driver qualifies them.
     pub unqualified: bool,
+    /// Take the MAIL parameter XASIS, by which `sendmail -G` asks that the header block be left as
+    /// it is. It is of this suite alone and not announced.
+    pub as_is: bool,
     /// What the session may cost.
     pub limits: Limits,
 }
 
 impl ServerConfig {
-    /// What a trusted local door has: no TLS, no AUTH, bare addresses taken, 25 MiB, 1000
-    /// recipients.
+    /// What a trusted local door has: no TLS, no AUTH, bare addresses and XASIS taken,
+    /// 25 MiB, 1000 recipients.
     #[must_use]
     pub fn new(hostname: impl Into<String>) -> Self {
         Self {
@@ -37,6 +40,7 @@ impl ServerConfig {
             auth: AuthOffer::Never,
             auth_required: false,
             unqualified: true,
+            as_is: true,
             limits: Limits::default(),
         }
     }

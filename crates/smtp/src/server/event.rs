@@ -19,6 +19,8 @@ pub struct MailCommand {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded.
     pub envid: Option<String>,
+    /// `XASIS`, see [`ServerConfig::as_is`](super::ServerConfig::as_is).
+    pub as_is: bool,
 }
 
 impl MailCommand {
@@ -33,6 +35,7 @@ impl MailCommand {
             smtputf8,
             ret: None,
             envid: None,
+            as_is: false,
         }
     }
 }

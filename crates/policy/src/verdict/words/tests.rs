@@ -103,9 +103,8 @@ fn broken_sessions_are_reported_in_the_words_of_postfix() {
     let lost = "lost connection with H[IP] while performing the EHLO handshake";
     assert_eq!(told(Ehlo, closed()), down(lost));
     let insecure = |text: &str| (TroubleKind::Tls, "4.7.5".to_owned(), text.to_owned());
-    let unverified = insecure(
-        "Server certificate not verified: invalid peer certificate: UnknownIssuer",
-    );
+    let unverified =
+        insecure("Server certificate not verified: invalid peer certificate: UnknownIssuer");
     assert_eq!(
         told(Tls, tls("invalid peer certificate: UnknownIssuer")),
         unverified

@@ -1,0 +1,217 @@
+//! Where each message of the scheduler is filed: in line, on a timer, in a transaction, held; and the
+//! calendar of their ages.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use mail::QueueId;
+
+use super::backoff::Backoff;
+use super::facts::{AttemptEnd, AttemptOutcome, Now, SessionId};
+use super::messages::{Place, RUN_MIN, Strike, micros};
+use super::scheduler::Scheduler;
+
+/// The pause after our own disk could not mark an attempt.
+const LOCAL_PAUSE: Duration = Duration::from_secs(60);
+/// The pause of everything after that: a disk that fails for one message may fail for all, and each
+/// would cost a transaction.
+const STALL: Duration = Duration::from_secs(1);
+/// The message's side of a decision.
+impl Scheduler {
+    /// What the end of its attempt means for a message.
+    pub(super) fn settle(&mut self, now: &Now, session: SessionId, id: QueueId, end: &AttemptEnd) {
+        match &end.outcome {
+            AttemptOutcome::Finished => self.remove(id),
+            AttemptOutcome::Partial => self.go_on(now, id),
+            AttemptOutcome::Deferred => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.clear_strikes();
+                }
+                self.defer(now, id, self.limits.deferred);
+            }
+            AttemptOutcome::Uncertain => self.defer(now, id, self.limits.uncertain),
+            AttemptOutcome::NotStarted => {
+                self.stalled_until = Some(now.mono + STALL);
+                self.wait(now, id, LOCAL_PAUSE);
+            }
+            AttemptOutcome::GatewayDown(_) => {
+                self.back_in_line(now, id, session, end.session_alive)
+            }
+        }
+    }
+
+    /// The message keeps its place for the recipients that are left.
+    fn go_on(&mut self, now: &Now, id: QueueId) {
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        message.clear_strikes();
+        let rank = message.arrival;
+        self.rest(now, id, Place::Ready { rank });
+    }
+
+    /// The attempt counts, and the message waits on its own timer.
+    fn defer(&mut self, now: &Now, id: QueueId, backoff: Backoff) {
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        let pause = backoff.jittered(message.count_attempt(), id.number());
+        self.wait(now, id, pause);
+    }
+
+    fn wait(&mut self, now: &Now, id: QueueId, pause: Duration) {
+        self.rest(
+            now,
+            id,
+            Place::Waiting {
+                until: micros(now.mono + pause),
+            },
+        );
+    }
+
+    /// The gateway failed under the message: no timer, unless it is what breaks the sessions.
+    fn back_in_line(&mut self, now: &Now, id: QueueId, session: SessionId, session_alive: bool) {
+        let proven = !session_alive && self.gateway.is_proven(session);
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        let strike = if proven {
+            message.passing_strike()
+        } else {
+            message.strike(self.answered)
+        };
+        let rank = match strike {
+            Strike::KeepsPlace => message.arrival,
+            Strike::ToTheEnd => message.arrival.max(now.wall.as_micros()),
+            Strike::Suspect => return self.defer(now, id, self.limits.deferred),
+        };
+        self.rest(now, id, Place::Ready { rank });
+    }
+
+    /// An attempt is over and something is left to do: files the message where it belongs.
+    fn rest(&mut self, now: &Now, id: QueueId, place: Place) {
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        if std::mem::take(&mut message.hold) {
+            return self.put(id, Place::Held);
+        }
+        self.put(id, place);
+        self.plan_expiry(id, micros(now.mono));
+    }
+
+    /// Messages that may be begun now: none while our own disk is given a rest.
+    pub(super) fn startable(&self) -> usize {
+        match self.stalled_until {
+            Some(_) => 0,
+            None => self.line.len(),
+        }
+    }
+
+    pub(super) fn start(&mut self, id: QueueId, session: SessionId) {
+        self.gateway.assign(session, id);
+        self.put(id, Place::Active { session });
+        self.cancel_expiry(id);
+    }
+
+    pub(super) fn make_ready(&mut self, id: QueueId) {
+        let Some(message) = self.messages.get(&id) else {
+            return;
+        };
+        let rank = message.arrival;
+        self.put(id, Place::Ready { rank });
+    }
+
+    /// Puts messages whose timer has run out in line.
+    pub(super) fn release_due(&mut self, now: &Now) {
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= micros(now.mono)
+        {
+            self.make_ready(id);
+        }
+    }
+
+    /// Moves a message from where it is filed to another place.
+    pub(super) fn put(&mut self, id: QueueId, place: Place) {
+        self.unfile(id);
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        message.place = place;
+        match place {
+            Place::Ready { rank } => self.line.push(message.origin, rank, id),
+            Place::Waiting { until } => _ = self.timers.insert((until, id)),
+            Place::Active { .. } => self.active += 1,
+            Place::Held => self.held += 1,
+        }
+    }
+
+    /// Takes a message from where it is filed. The caller files it anew or forgets it.
+    pub(super) fn unfile(&mut self, id: QueueId) {
+        let Some(message) = self.messages.get(&id) else {
+            return;
+        };
+        match message.place {
+            Place::Ready { rank } => self.line.remove(message.origin, rank, id),
+            Place::Waiting { until } => _ = self.timers.remove(&(until, id)),
+            Place::Active { .. } => self.active -= 1,
+            Place::Held => self.held -= 1,
+        }
+    }
+}
+
+/// The calendar of ages.
+impl Scheduler {
+    /// A message that is too old and has had its chance: it was tried, or it never could be.
+    pub(super) fn next_expired(&mut self, now: &Now) -> Option<QueueId> {
+        while let Some(&(at, id)) = self.expiries.first()
+            && at <= micros(now.mono)
+        {
+            if self.may_expire(now, id) {
+                return Some(id);
+            }
+            self.plan_expiry(id, micros(now.mono + LOCAL_PAUSE));
+        }
+        None
+    }
+
+    fn may_expire(&self, now: &Now, id: QueueId) -> bool {
+        let Some(message) = self.messages.get(&id) else {
+            return false;
+        };
+        let had_its_chance = match message.place {
+            Place::Waiting { .. } => message.attempts > 0,
+            // In line it is about to be tried once more, unless the gateway has been down for long.
+            Place::Ready { .. } => self
+                .gateway
+                .circuit()
+                .down_for(now.mono)
+                .is_some_and(|down| down >= RUN_MIN),
+            Place::Active { .. } | Place::Held => false,
+        };
+        had_its_chance && message.is_overdue(now, &self.limits)
+    }
+
+    /// Enters a message in the calendar: when it is too old, but not before `earliest`.
+    pub(super) fn plan_expiry(&mut self, id: QueueId, earliest: u64) {
+        self.cancel_expiry(id);
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        let at = message.expires_at(&self.limits).max(earliest);
+        // A microsecond more or less does not matter, and a time that is never 0 takes less memory.
+        let at = NonZeroU64::new(at).unwrap_or(NonZeroU64::MIN);
+        message.expiry = Some(at);
+        self.expiries.insert((at.get(), id));
+    }
+
+    pub(super) fn cancel_expiry(&mut self, id: QueueId) {
+        if let Some(at) = self
+            .messages
+            .get_mut(&id)
+            .and_then(|message| message.expiry.take())
+        {
+            self.expiries.remove(&(at.get(), id));
+        }
+    }
+}

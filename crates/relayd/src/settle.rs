@@ -1,0 +1,218 @@
+//! What the end of a transaction means for each recipient: `policy::verdict` is asked, and a line is
+//! logged for each. What is found goes to `record`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::{Envelope, Recipient, StatusCode};
+use policy::log::{self, Delays, Delivery, Line, Server, Status};
+use policy::schedule::{AttemptEnd, AttemptOutcome};
+use policy::verdict::{self, Undeliverable, Verdict};
+use smtp::client::{Refusal, TransactionReport};
+use smtp::reply::Reply;
+use spool::{Meta, OutcomeKind};
+
+use crate::attempt::Attempt;
+use crate::record::{self, Findings, outcome};
+use crate::relay::Relay;
+use crate::running::Running;
+
+/// How long the parts of an attempt took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timing {
+    /// Connecting, if this was the session's first transaction.
+    pub(crate) setup: Duration,
+    /// The transaction.
+    pub(crate) sending: Duration,
+    /// Which transaction of its session it was, from 1.
+    pub(crate) uses: u32,
+}
+
+/// What is found for one recipient.
+struct Finding {
+    /// What is recorded; nothing where the gateway is at fault.
+    kind: Option<OutcomeKind>,
+    code: StatusCode,
+    status: Status,
+    text: String,
+}
+
+/// Records and logs what a transaction came to; gives what it means for the message.
+pub(crate) async fn settle(
+    relay: &Arc<Relay>,
+    running: &Arc<Running>,
+    attempt: Attempt,
+    server: &Server,
+    report: &TransactionReport,
+    timing: Timing,
+) -> AttemptOutcome {
+    let findings = interpret(relay, running, &attempt, server, report, timing);
+    record::conclude(relay, running, attempt, findings).await
+}
+
+/// Records and logs that a message was captured, or why it was not.
+pub(crate) async fn settle_capture(
+    relay: &Arc<Relay>,
+    running: &Arc<Running>,
+    attempt: Attempt,
+    stored: Result<String, String>,
+) -> AttemptEnd {
+    let (kind, status, code, text) = match stored {
+        Ok(file) => (
+            OutcomeKind::Sent,
+            Status::Sent,
+            StatusCode::new(2, 0, 0),
+            format!("captured as {file}"),
+        ),
+        Err(problem) => (
+            OutcomeKind::Deferred,
+            Status::Deferred,
+            StatusCode::new(4, 3, 0),
+            format!("capture: {problem}"),
+        ),
+    };
+    let mut findings = Findings::default();
+    let timing = Timing {
+        sending: host::clock::monotonic().saturating_sub(attempt.begun),
+        ..Timing::default()
+    };
+    for (place, recipient) in attempt.places.iter().zip(attempt.recipients()) {
+        let line = delivery(
+            &attempt.meta,
+            recipient,
+            log::Relay::Capture,
+            timing,
+            (code, status, &text),
+        );
+        relay.log.write(&Line::Delivery(line));
+        findings
+            .outcomes
+            .push(outcome(*place, kind, code, "capture", &text));
+    }
+    AttemptEnd {
+        outcome: record::conclude(relay, running, attempt, findings).await,
+        session_alive: true,
+    }
+}
+
+fn interpret(
+    relay: &Relay,
+    running: &Running,
+    attempt: &Attempt,
+    server: &Server,
+    report: &TransactionReport,
+    timing: Timing,
+) -> Findings {
+    let mut findings = Findings::default();
+    let meta = &attempt.meta;
+    let tried = attempt.places.iter().zip(attempt.recipients());
+    for ((place, recipient), answer) in tried.zip(&report.results) {
+        let finding = match answer {
+            Ok(reply) => sent(reply),
+            Err(refusal) => refused(&mut findings, running, &meta.envelope, server, refusal),
+        };
+        let line = delivery(
+            meta,
+            recipient,
+            log::Relay::Server(server),
+            timing,
+            (finding.code, finding.status, &finding.text),
+        );
+        relay.log.write(&Line::Delivery(line));
+        if let Some(kind) = finding.kind {
+            let (relay, text) = (server.to_string(), &finding.text);
+            findings
+                .outcomes
+                .push(outcome(*place, kind, finding.code, &relay, text));
+        }
+    }
+    if findings.is_uncertain() {
+        relay.log.write(&Line::Uncertain {
+            id: meta.id,
+            gateway: &running.gateway().name,
+        });
+    }
+    findings
+}
+
+fn sent(reply: &Reply) -> Finding {
+    Finding {
+        kind: Some(OutcomeKind::Sent),
+        code: reply.status.unwrap_or(StatusCode::new(2, 0, 0)),
+        status: Status::Sent,
+        text: reply.to_string(),
+    }
+}
+
+fn refused(
+    findings: &mut Findings,
+    running: &Running,
+    envelope: &Envelope,
+    server: &Server,
+    refusal: &Refusal,
+) -> Finding {
+    let (ruling, text) = verdict::of_refusal(server, refusal, running.settings.soft_bounce);
+    if let Some(trouble) = ruling.trouble(&text) {
+        findings.trouble = Some(trouble);
+    }
+    let (kind, hold) = outcome_kind(ruling.verdict, envelope);
+    findings.hold |= hold;
+    Finding {
+        kind,
+        code: ruling.code,
+        // It stays in the queue, so it did not bounce.
+        status: if hold {
+            Status::Deferred
+        } else {
+            ruling.status
+        },
+        text,
+    }
+}
+
+/// What is recorded for a verdict, if anything, and whether the message is to be held.
+fn outcome_kind(verdict: Verdict, envelope: &Envelope) -> (Option<OutcomeKind>, bool) {
+    match verdict {
+        Verdict::Gateway(_) => (None, false),
+        Verdict::Defer(_) => (Some(OutcomeKind::Deferred), false),
+        Verdict::Uncertain => (Some(OutcomeKind::Uncertain), false),
+        Verdict::Fail(_) => match verdict::undeliverable(envelope.sender.as_ref()) {
+            Undeliverable::Return => (Some(OutcomeKind::Failed), false),
+            Undeliverable::Hold => (Some(OutcomeKind::Deferred), true),
+        },
+    }
+}
+
+/// The log line of one recipient of one attempt.
+pub(crate) fn delivery<'a>(
+    meta: &'a Meta,
+    recipient: &'a Recipient,
+    relay: log::Relay<'a>,
+    timing: Timing,
+    (code, status, reason): (StatusCode, Status, &'a str),
+) -> Delivery<'a> {
+    let total = host::clock::wall().since(meta.arrival);
+    let waited = total.saturating_sub(timing.setup + timing.sending);
+    // A first attempt waited for its turn; a later one mostly for the gateway or its timer.
+    let (before_queue, in_queue) = if meta.attempts == 0 {
+        (Duration::ZERO, waited)
+    } else {
+        (waited, Duration::ZERO)
+    };
+    Delivery {
+        id: meta.id,
+        recipient: &recipient.address,
+        original: recipient.original.as_deref(),
+        relay,
+        session_use: timing.uses,
+        delays: Delays {
+            before_queue,
+            in_queue,
+            connecting: timing.setup,
+            sending: timing.sending,
+        },
+        code,
+        status,
+        reason,
+    }
+}
