@@ -340,7 +340,7 @@ impl Rig {
         let at = self.root.display();
         let mut text = format!(
             "hostname = relay.{DOMAIN}\ndomain = {DOMAIN}\n{user}{}\n[paths]\nspool = spool\nrun = run\n\n\
-             [log]\nto = {at}/log/mail\n\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
+             [aliases]\nfile = none\n[log]\nto = {at}/log/mail\n\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
             access.top, access.port, access.tls, access.max_connections, access.more
         );
         let mut add = |line: String| text.write_str(&line).expect("a String grows");

@@ -119,7 +119,10 @@ mod tests {
     fn names_and_comments_are_found() {
         for (value, expected) in [
             (" root (Cron Daemon)\r\n", vec!["-/Cron Daemon/root"]),
-            (" \"(Cron Daemon)\" <root>\r\n", vec!["(Cron Daemon)/-/root"]),
+            (
+                " \"(Cron Daemon)\" <root>\r\n",
+                vec!["(Cron Daemon)/-/root"],
+            ),
             ("\r\n\t=?utf-8?Q?J=C3=B6rg?= X <j@b>", vec!["Jörg X/-/j@b"]),
             ("Jörg <j@b>", vec!["Jörg/-/j@b"]),
             ("J. \"Q\\\"\" Smith<j@b>", vec!["J. Q\" Smith/-/j@b"]),
@@ -141,7 +144,10 @@ mod tests {
             (None, "a@b.example"),
             (Some(" \r\n"), "a@b.example"),
             (Some("A via B"), "\"A via B\" <a@b.example>"),
-            (Some("a \"b\"\r\nBcc: x"), "\"a \\\"b\\\"  Bcc: x\" <a@b.example>"),
+            (
+                Some("a \"b\"\r\nBcc: x"),
+                "\"a \\\"b\\\"  Bcc: x\" <a@b.example>",
+            ),
             (Some("Jörg"), "=?utf-8?Q?J=C3=B6rg?=\r\n <a@b.example>"),
         ] {
             assert_eq!(mailbox(name, &address), expected, "{name:?}");

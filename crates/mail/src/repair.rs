@@ -87,7 +87,12 @@ impl fmt::Display for Changes {
     /// longer verifies`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = |count: usize| if count == 1 { "" } else { "s" };
-        write!(f, "re-encoded {} header field{}", self.fields, s(self.fields))?;
+        write!(
+            f,
+            "re-encoded {} header field{}",
+            self.fields,
+            s(self.fields)
+        )?;
         let bodies = if self.bodies == 1 { "body" } else { "bodies" };
         write!(f, " and {} {bodies}", self.bodies)?;
         if self.dkim_broken {

@@ -10,6 +10,7 @@ pub mod control;
 pub mod from;
 pub mod listing;
 pub mod log;
+pub mod outgoing;
 pub mod rewrite;
 pub mod schedule;
 pub mod settings;

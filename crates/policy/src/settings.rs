@@ -12,6 +12,7 @@ mod read;
 mod scan;
 mod values;
 
+use crate::from;
 use mail::Address;
 use std::fmt;
 use std::net::SocketAddr;
@@ -165,6 +166,8 @@ pub struct Gateway {
     pub password: Option<PasswordSource>,
     /// How many sessions may be open at once, at least 1.
     pub max_connections: u32,
+    /// Whom mail may be from, as `[from]` and the section itself say.
+    pub from: from::Rules,
 }
 
 /// `deliver` of a gateway.

@@ -1,14 +1,14 @@
 //! Takes one message in: makes its envelope and header block ready, and its entry durable. Every
 //! door and the intake go through here, so every message is treated alike.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use host::aliases::Current;
 use mail::completion::{self, Completion};
 use mail::header::{Head, HeaderBlock, HeaderTooLong, Splitter};
-use mail::{Address, Envelope, Origin, QueueId, Recipient, Submitter, Timestamp};
+use mail::{Envelope, Origin, QueueId, Submitter, Timestamp};
 use policy::log::{Client, Line, Login};
 use spool::{Draft, ErrorKind, Meta, Source, SpoolError};
 
@@ -72,36 +72,14 @@ pub(crate) struct Submission {
     pub(crate) source: Option<Source>,
 }
 
-/// Completes the addresses of an envelope: bare ones get the domain, mail for a bare `root` goes
-/// where the settings say, and no recipient is left twice.
-fn complete_envelope(envelope: &mut Envelope, running: &Running) {
-    if let Some(sender) = &mut envelope.sender {
-        *sender = sender.qualified(&running.domain);
+/// Makes the addresses of an envelope complete: rewritten, qualified, led on by the aliases.
+fn complete_envelope(envelope: &mut Envelope, relay: &Relay, running: &Running) {
+    let Current { aliases, problems } = running.aliases.current();
+    for problem in problems {
+        relay.log.warn(&problem.to_string());
     }
-    let mut kept: Vec<Recipient> = Vec::with_capacity(envelope.recipients.len());
-    // Mailboxes are the same if they differ in case alone, as in Postfix.
-    let mut known = HashSet::new();
-    for mut recipient in envelope.recipients.drain(..) {
-        let complete = complete_recipient(&recipient.address, running);
-        if complete != recipient.address {
-            recipient.original = Some(recipient.address.to_string());
-            recipient.address = complete;
-        }
-        if known.insert(recipient.address.as_str().to_ascii_lowercase()) {
-            kept.push(recipient);
-        }
-    }
-    envelope.recipients = kept;
-}
-
-fn complete_recipient(address: &Address, running: &Running) -> Address {
-    match &running.settings.root {
-        Some(root)
-            if address.domain().is_none() && address.local().eq_ignore_ascii_case("root") =>
-        {
-            root.qualified(&running.domain)
-        }
-        _ => address.qualified(&running.domain),
+    for warning in policy::aliases::complete(envelope, &aliases, &running.rules()) {
+        relay.log.warn(&warning);
     }
 }
 
@@ -204,7 +182,7 @@ struct Writer {
 impl Writer {
     fn new(relay: &Arc<Relay>, mut submission: Submission) -> Self {
         let running = relay.running();
-        complete_envelope(&mut submission.envelope, &running);
+        complete_envelope(&mut submission.envelope, relay, &running);
         Self {
             relay: Arc::clone(relay),
             running,

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::schedule::{AttemptEnd, AttemptOutcome, SessionId};
+use policy::schedule::{AttemptEnd, AttemptOutcome, GatewayTrouble, SessionId, TroubleKind};
 use policy::settings::Deliver;
 use smtp::client::TransactionReport;
 use smtp::dot::DotStuffer;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::attempt::Attempt;
 use crate::capture;
@@ -26,9 +27,19 @@ use wire::{Stop, Wire};
 /// How much content is read and sent at a time.
 const BLOCK_SIZE: usize = 64 * 1024;
 
+/// How long a probe may take to connect, secure and authenticate. RFC 5321 gives a server five
+/// minutes to greet; but while the gateway is down there is one probe at a time, and one that hangs
+/// at a half-dead server would hide for as long that it is back.
+const PROBE_WITHIN: Duration = Duration::from_secs(30);
+
 /// Opens a session, obeys the dispatcher until it is told to quit or the session breaks, and
-/// reports every end.
-pub(crate) async fn run(relay: Arc<Relay>, id: SessionId, mut commands: mpsc::Receiver<Command>) {
+/// reports every end. `probe` says that it asks whether the gateway is back.
+pub(crate) async fn run(
+    relay: Arc<Relay>,
+    id: SessionId,
+    probe: bool,
+    mut commands: mpsc::Receiver<Command>,
+) {
     // Subscribed first: settings that change from here on are noticed.
     let reloads = relay.reloads.subscribe();
     let running = relay.running();
@@ -38,7 +49,7 @@ pub(crate) async fn run(relay: Arc<Relay>, id: SessionId, mut commands: mpsc::Re
     let password = Stamp::of(running.gateway());
     let begun = host::clock::monotonic();
     let opened = tokio::select! {
-        opened = Wire::open(&relay, &running) => opened,
+        opened = open(&relay, &running, probe) => opened,
         () = relay.stopped() => return tell(&relay, Event::SessionClosed(id)).await,
     };
     let event = match opened {
@@ -66,6 +77,18 @@ pub(crate) async fn run(relay: Arc<Relay>, id: SessionId, mut commands: mpsc::Re
         }
     };
     tell(&relay, event).await;
+}
+
+async fn open(relay: &Relay, running: &Arc<Running>, probe: bool) -> Result<Wire, GatewayTrouble> {
+    let opening = Wire::open(relay, running);
+    if !probe {
+        return opening.await;
+    }
+    timeout(PROBE_WITHIN, opening).await.unwrap_or_else(|_| {
+        let (host, seconds) = (&running.gateway().host, PROBE_WITHIN.as_secs());
+        let reason = format!("host {host} did not open a session within {seconds} s");
+        Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
+    })
 }
 
 async fn tell(relay: &Relay, event: Event) {

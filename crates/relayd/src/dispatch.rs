@@ -255,7 +255,8 @@ impl Dispatcher {
         };
         self.sessions.insert(session, open);
         let relay = Arc::clone(&self.relay);
-        let opened = tokio::spawn(delivery::run(Arc::clone(&relay), session, orders));
+        let probe = self.scheduler.circuit().is_down();
+        let opened = tokio::spawn(delivery::run(Arc::clone(&relay), session, probe, orders));
         tokio::spawn(async move {
             // A session that dies of a fault of ours must not be waited for.
             if opened.await.is_err() {

@@ -87,8 +87,8 @@ fn findings(attempt: &Attempt, hold: bool, waiting_for: Option<&str>) -> Finding
     });
     Findings {
         outcomes: outcomes.collect(),
-        trouble: None,
         hold,
+        ..Findings::default()
     }
 }
 

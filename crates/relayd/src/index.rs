@@ -12,6 +12,10 @@ use spool::{Meta, Queue};
 /// How many entries a listing takes before it lets others at the index.
 const PAGE: usize = 1000;
 
+/// The reason of a recipient whose attempt was under way when relayd was killed (I4).
+const UNCERTAIN: &str =
+    "may have been delivered when relayd was stopped in the middle; it is tried again later";
+
 /// One queued message.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
@@ -112,7 +116,9 @@ impl Item {
         let recipients = states
             .filter(|(_, state)| state.done.is_none())
             .map(|(recipient, state)| {
-                let own = state.last.as_ref().map(|outcome| outcome.text.as_str());
+                let last = state.last.as_ref().map(|outcome| outcome.text.as_str());
+                // A crash left no words about the attempt that it ended.
+                let own = last.or((state.uncertain && !self.active).then_some(UNCERTAIN));
                 QueuedRecipient {
                     address: recipient.address.to_string(),
                     reason: own.or(waiting_for).map(str::to_owned),

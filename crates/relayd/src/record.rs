@@ -26,12 +26,25 @@ pub(crate) struct Findings {
     pub(crate) trouble: Option<GatewayTrouble>,
     /// The message can neither be delivered nor returned, and waits for an admin.
     pub(crate) hold: bool,
+    /// How many recipients the gateway wants in another transaction.
+    pub(crate) left_over: usize,
 }
 
 impl Findings {
     pub(crate) fn is_uncertain(&self) -> bool {
         let mut kinds = self.outcomes.iter().map(|outcome| outcome.kind);
         kinds.any(|kind| kind == OutcomeKind::Uncertain)
+    }
+
+    /// Whether the transaction served somebody, and the gateway wants all others in another one.
+    fn is_partial(&self) -> bool {
+        let count = |kind| {
+            let kinds = self.outcomes.iter().map(|outcome| outcome.kind);
+            kinds.filter(|known| *known == kind).count()
+        };
+        self.left_over > 0
+            && count(OutcomeKind::Sent) > 0
+            && count(OutcomeKind::Deferred) == self.left_over
     }
 
     /// Turns failures into deferrals: they are found again, and reported then.
@@ -71,6 +84,7 @@ pub(crate) async fn conclude(
 ) -> AttemptOutcome {
     let id = attempt.meta.id;
     let (uncertain, hold) = (findings.is_uncertain(), findings.hold);
+    let partial = findings.is_partial();
     let trouble = findings.trouble.clone();
     let Some(claim) = attempt.into_claim(relay).await else {
         return AttemptOutcome::NotStarted;
@@ -96,6 +110,7 @@ pub(crate) async fn conclude(
     match trouble {
         _ if uncertain => AttemptOutcome::Uncertain,
         Some(trouble) => AttemptOutcome::GatewayDown(trouble),
+        None if partial => AttemptOutcome::Partial,
         None => AttemptOutcome::Deferred,
     }
 }

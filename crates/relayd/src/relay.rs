@@ -118,7 +118,7 @@ impl Relay {
     }
 
     /// Puts good settings in force, or changes nothing.
-    fn replace(self: &Arc<Self>, fresh: Running) -> Result<(), String> {
+    fn replace(self: &Arc<Self>, mut fresh: Running) -> Result<(), String> {
         let current = self.running();
         if fresh.settings.paths != current.settings.paths {
             return Err("[paths] cannot change while relayd runs: restart it instead".to_owned());
@@ -133,6 +133,7 @@ impl Relay {
             self.log
                 .warn("user has changed; it counts from the next start on");
         }
+        fresh.keep_aliases_of(&current);
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(())
     }

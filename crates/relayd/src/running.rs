@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use host::aliases::Source;
 use host::secret::{self, Keeper};
+use policy::aliases::Rules;
+use policy::rewrite::Map;
 use policy::settings::{Deliver, Gateway, PasswordSource, Settings, Tls};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -24,6 +28,11 @@ pub(crate) struct Running {
     /// For the submission port; `None` where there is none.
     pub(crate) acceptor: Option<TlsAcceptor>,
     pub(crate) users: Option<Users>,
+    /// Where local names lead.
+    pub(crate) aliases: Arc<Source>,
+    /// `[rewrite]`.
+    senders: Map,
+    recipients: Map,
 }
 
 impl Running {
@@ -65,6 +74,15 @@ impl Running {
             note("listen", fault);
             None
         });
+        let keeper = Keeper::this_process();
+        let mut map = |key, file: &Option<PathBuf>| {
+            host::aliases::load_map(file.as_deref(), &keeper).unwrap_or_else(|text| {
+                note("rewrite", (key, text));
+                Map::default()
+            })
+        };
+        let senders = map("senders", &settings.rewrite.senders);
+        let recipients = map("recipients", &settings.rewrite.recipients);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -78,8 +96,29 @@ impl Running {
             connector,
             acceptor,
             users,
+            aliases: Arc::new(Source::new(settings.aliases.clone(), keeper)),
+            senders,
+            recipients,
             settings,
         })
+    }
+
+    /// How addresses of envelopes are completed and rewritten.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules {
+            domain: &self.domain,
+            hostname: &self.hostname,
+            root: self.settings.root.as_ref(),
+            senders: &self.senders,
+            recipients: &self.recipients,
+        }
+    }
+
+    /// Keeps the aliases of the settings before, which are good even if the file is not any more.
+    pub(crate) fn keep_aliases_of(&mut self, before: &Self) {
+        if self.settings.aliases == before.settings.aliases {
+            self.aliases = Arc::clone(&before.aliases);
+        }
     }
 
     /// The gateway that all mail goes to.

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::dispatch::{Dispatcher, Event};
-use crate::listen::{TcpDoor, UnixDoors};
+use crate::listen::TcpDoor;
 use crate::log::Log;
 use crate::relay::Relay;
 use crate::running::Running;
@@ -63,8 +63,6 @@ pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<
     let log = Log::open(&running.settings.log)
         .map_err(|error| Failure::new(ExitStatus::CannotCreate, format!("[log] to: {error}")))?;
     let spool = open_spool(&running.settings.paths.spool)?;
-    // From here on this is the only relayd, so sockets found in the run folder are left-overs.
-    let sockets = listen::unix(&running.settings.paths)?;
     let (events, inbox) = mpsc::channel(EVENTS);
     let relay = Arc::new(Relay::new(file, running, spool, log, events));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,7 +71,7 @@ pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<
         .enable_all()
         .build()
         .map_err(|error| Failure::new(ExitStatus::OsError, error.to_string()))?;
-    let ended = runtime.block_on(serve(relay, inbox, sockets, ports));
+    let ended = runtime.block_on(serve(relay, inbox, ports));
     // A disk that hangs must not keep relayd from ending: what it was told to do may be done or not.
     runtime.shutdown_timeout(DISK_WITHIN);
     ended
@@ -89,15 +87,21 @@ fn open_spool(root: &Path) -> Result<Spool<RealDisk>, Failure> {
 async fn serve(
     relay: Arc<Relay>,
     inbox: mpsc::Receiver<Event>,
-    sockets: UnixDoors,
     ports: Vec<TcpDoor>,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(ExitStatus::OsError, error.to_string());
+    // First, so that whoever sees the sockets can stop us in good order.
     catch_signals(&relay).map_err(failed)?;
+    // The spool's lock makes this the only relayd: sockets found in the run folder are left-overs.
+    let sockets = listen::unix(&relay.running().settings.paths)?;
     relay.log.write(&Line::Started {
         version: env!("CARGO_PKG_VERSION"),
         settings: &relay.file().to_string_lossy(),
     });
+    // Told now and not with the first message. They keep nothing from starting.
+    for problem in relay.running().aliases.current().problems {
+        relay.log.warn(&problem.to_string());
+    }
     let dispatcher = tokio::spawn(Dispatcher::new(Arc::clone(&relay), inbox).run());
     // Before the doors open: what comes in afterwards must not be found a second time. Clients wait
     // in the sockets meanwhile, which are there already.

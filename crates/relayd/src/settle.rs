@@ -157,6 +157,9 @@ fn refused(
     }
     let (kind, hold) = outcome_kind(ruling.verdict, envelope);
     findings.hold |= hold;
+    if ruling.cause.is_about_the_transaction() {
+        findings.left_over += 1;
+    }
     Finding {
         kind,
         code: ruling.code,

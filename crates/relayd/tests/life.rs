@@ -1,9 +1,4 @@
 //! The life of relayd: its start, a second one, its settings read again, and its end.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
-)]
-
 mod support;
 
 use std::fs;

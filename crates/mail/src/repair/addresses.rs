@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::words::{self, WORD_LIMIT};
+use crate::Address;
 use crate::lexer::{Kind, Token, scan};
 use crate::mailboxes::{self, Mailbox};
-use crate::Address;
 
 /// The address as a gateway without SMTPUTF8 takes it: the domain in A-labels. `None` where the
 /// local part is not ASCII, which has no other form, or the domain is no name that can have one.
@@ -188,8 +188,7 @@ fn folded(value: &[u8]) -> Vec<u8> {
         let text = &value[token.start..token.end];
         if gap.contains(&b'\n') {
             column = 0;
-        } else if column + gap.len() + text.len() > WORD_LIMIT && (after_comma || !gap.is_empty())
-        {
+        } else if column + gap.len() + text.len() > WORD_LIMIT && (after_comma || !gap.is_empty()) {
             out.extend_from_slice(if gap.is_empty() { b"\r\n " } else { b"\r\n" });
             column = 0;
         }

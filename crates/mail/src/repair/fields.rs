@@ -112,8 +112,9 @@ fn folded(raw: &[u8]) -> Option<Vec<u8>> {
         let mut rest = line;
         while rest.trim_ascii_end().len() > LINE_LIMIT {
             // Not before the name's own blanks, and not so that a line of blanks comes out.
-            let is_place =
-                |at: &usize| matches!(rest[*at], b' ' | b'\t') && !rest[at + 1].is_ascii_whitespace();
+            let is_place = |at: &usize| {
+                matches!(rest[*at], b' ' | b'\t') && !rest[at + 1].is_ascii_whitespace()
+            };
             let at = (1..LINE_LIMIT).rev().find(is_place)?;
             if rest[..at].trim_ascii().is_empty() {
                 return None;

@@ -7,8 +7,8 @@
 use super::entity::{Default, Entity, Kind};
 use crate::header::{HEADER_LIMIT, HeaderBlock};
 
-/// The longest header block that is kept. A block that was taken in grows by what is added.
-const BLOCK_LIMIT: usize = 2 * HEADER_LIMIT;
+/// The longest header block that is kept. One that was taken in grows as addresses are completed.
+const BLOCK_LIMIT: usize = 16 * HEADER_LIMIT;
 
 /// How deep parts may stand in each other. Deeper ones are text of the part they stand in.
 const DEEPEST: usize = 64;

@@ -107,7 +107,11 @@ pub(super) fn free_text(name: &str, value: &[u8]) -> Vec<u8> {
     let words = split(&text);
     let mut at = 0;
     while at < words.len() {
-        let end = at + words[at..].iter().take_while(|word| word.is_foreign()).count();
+        let end = at
+            + words[at..]
+                .iter()
+                .take_while(|word| word.is_foreign())
+                .count();
         if end > at {
             line.encoded(&words, at, end);
             at = end;

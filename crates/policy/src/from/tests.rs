@@ -35,7 +35,9 @@ fn applied(block: &str, sender: &str) -> (String, String, Changes) {
     let new = String::from_utf8(new).unwrap();
     let again = rules().apply(HOST, new.as_bytes(), out.sender.as_ref());
     assert!(!again.unwrap().changes.any(), "{new}");
-    let sender = out.sender.map_or(String::new(), |sender| sender.to_string());
+    let sender = out
+        .sender
+        .map_or(String::new(), |sender| sender.to_string());
     (new, sender, out.changes)
 }
 
@@ -112,13 +114,18 @@ fn names_are_decoded_and_encoded() {
 
 #[test]
 fn a_missing_name_is_the_local_part() {
-    for from in ["v.w@x.example", "\"V.W@x.example\" <v.w@x.example>", "<v.w@x.example>"] {
+    for from in [
+        "v.w@x.example",
+        "\"V.W@x.example\" <v.w@x.example>",
+        "<v.w@x.example>",
+    ] {
         let out = applied(&format!("From: {from}\r\n"), "").0;
         let expected = format!("From: \"v.w via yoursite\" {OURS}\r\nReply-To: ");
         assert!(out.starts_with(&expected), "{out}");
     }
     let out = applied("From: v@x.example (Vera)\r\n", "").0;
-    let expected = format!("From: \"Vera via yoursite\" {OURS}\r\nReply-To: \"Vera\" <v@x.example>\r\n");
+    let expected =
+        format!("From: \"Vera via yoursite\" {OURS}\r\nReply-To: \"Vera\" <v@x.example>\r\n");
     assert_eq!(out, expected);
 }
 
@@ -126,11 +133,20 @@ fn a_missing_name_is_the_local_part() {
 fn programs_are_named_by_account_and_host() {
     for (from, name) in [
         ("root (Cron Daemon)", "root on web1 (Cron Daemon)"),
-        ("root@web1.internal.example (Cron Daemon)", "root on web1 (Cron Daemon)"),
-        ("\"(Cron Daemon)\" <root@internal.example>", "root on web1 (Cron Daemon)"),
+        (
+            "root@web1.internal.example (Cron Daemon)",
+            "root on web1 (Cron Daemon)",
+        ),
+        (
+            "\"(Cron Daemon)\" <root@internal.example>",
+            "root on web1 (Cron Daemon)",
+        ),
         ("root <root@localhost>", "root on web1"),
         ("www-data@web1.internal.example", "www-data on web1"),
-        ("My Shop <www-data@web1.internal.example>", "My Shop via yoursite"),
+        (
+            "My Shop <www-data@web1.internal.example>",
+            "My Shop via yoursite",
+        ),
     ] {
         let out = applied(&format!("From: {from}\r\nReply-To: a@b\r\n"), "").0;
         let expected = format!("From: \"{name}\" {OURS}\r\nReply-To: a@b\r\n");
@@ -147,7 +163,10 @@ fn several_authors_become_one() {
     let expected = format!(
         "From: \"A, B via yoursite\" {OURS}\r\nReply-To: \"A\" <a@x.example>,\r\n \"B\" <b@yourdomain.example>\r\n"
     );
-    check("From: A <a@x.example>, B <b@yourdomain.example>\r\n", &expected);
+    check(
+        "From: A <a@x.example>, B <b@yourdomain.example>\r\n",
+        &expected,
+    );
     check(
         "From: A <a@x.example>\r\nFrom: B <b@yourdomain.example>\r\n",
         &expected,
@@ -228,7 +247,12 @@ fn forms_of_names_are_checked() {
     for good in ["", "Site", "{name} ({address}) on {host}"] {
         assert!(NameForm::parse(good).is_ok(), "{good}");
     }
-    for (bad, part) in [("{nam}", "{nam}"), ("a {name", "{"), ("}", "}"), ("{{name}", "{{name}")] {
+    for (bad, part) in [
+        ("{nam}", "{nam}"),
+        ("a {name", "{"),
+        ("}", "}"),
+        ("{{name}", "{{name}"),
+    ] {
         assert_eq!(NameForm::parse(bad), Err(part.to_owned()));
     }
     let rules = Rules {

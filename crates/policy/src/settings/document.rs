@@ -41,6 +41,7 @@ fn introduction(section: Section) -> Option<&'static str> {
         Section::Paths => Some("Folders."),
         Section::Aliases => Some("Who gets the mail for names of this host, such as root."),
         Section::Rewrite => Some("Envelope addresses that are replaced by others."),
+        Section::From => Some("Whom mail may be from, for gateways that take that from some only."),
         Section::Gateway => Some(
             "The gateway that all mail is relayed through. The name after \"gateway\" is \
              yours to choose; it stands in the log.",

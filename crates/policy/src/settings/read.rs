@@ -10,6 +10,7 @@ use super::{
 use ini::{Ini, ParseOption};
 
 mod essentials;
+mod from;
 
 pub(super) use essentials::essentials;
 
@@ -181,6 +182,7 @@ impl Reader {
         let user = self.optional(block, "user", values::text);
         let password = self.password(block, user.is_some());
         let max_connections = self.value(block, "max_connections", values::connections);
+        let from = self.sender_rules(block);
         let (host, tls) = (host?, tls?);
         if tls == Tls::None && user.is_some() && !values::is_loopback(&host) {
             self.complain(
@@ -200,6 +202,7 @@ impl Reader {
             user,
             password,
             max_connections: max_connections?,
+            from,
         })
     }
 

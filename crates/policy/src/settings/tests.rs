@@ -67,7 +67,11 @@ fn every_key_is_read() {
             (Section::Gateway, "user") => "host = h\npassword_file = x\n",
             (Section::Gateway, "host") => "",
             (Section::Gateway, name) if name.starts_with("password_") => "host = h\nuser = u\n",
+            (Section::Gateway, name) if name.starts_with("from_") && name != "from_default" => {
+                "host = h\nfrom_default = a@b.example\n"
+            }
             (Section::Gateway, _) => "host = h\n",
+            (Section::From, "allow" | "name" | "policy") => "default = a@b.example\n",
             (Section::Listen, "submission") => "tls_cert = c\ntls_key = k\nusers_file = u\n",
             (Section::Listen, "tls_cert") => "tls_key = k\n",
             (Section::Listen, "tls_key") => "tls_cert = c\n",
@@ -90,6 +94,8 @@ fn every_key_is_read() {
             Kind::Duration => "3h",
             Kind::Users => "joe",
             Kind::SoftBounce => "no",
+            Kind::FromPolicy => "refuse",
+            Kind::NameForm => "The site",
             Kind::Login => "mail",
             Kind::Path | Kind::PathOrNone => "/some/where",
             _ => key.example,
@@ -164,6 +170,7 @@ fn defaults_hold() {
         user: None,
         password: None,
         max_connections: 4,
+        from: crate::from::Rules::default(),
     };
     assert_eq!(settings.gateways, [gateway]);
 }

@@ -69,6 +69,13 @@ impl Cause {
         )
     }
 
+    /// Whether the gateway only wants the recipient in another transaction (RFC 5321 section
+    /// 4.5.3.1.10).
+    #[must_use]
+    pub const fn is_about_the_transaction(self) -> bool {
+        matches!(self, Self::TooManyRecipients)
+    }
+
     /// What to tell the admin. `None` where the gateway's own words say it all.
     #[must_use]
     pub const fn advice(self) -> Option<Advice> {

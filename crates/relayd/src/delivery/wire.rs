@@ -26,6 +26,9 @@ use crate::{connect, password, tls};
 const HANDSHAKE: Duration = Duration::from_secs(60);
 /// How long one block of content may take to be taken (RFC 5321 section 4.5.3.2.5).
 const BLOCK: Duration = Duration::from_secs(180);
+/// How long to wait for the answer to QUIT. It decides about nothing, and the session counts against
+/// the gateway's limit until it is over.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How long to listen for a reply after the connection broke under the content: a server that
 /// refuses a large message often says why and hangs up.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -127,7 +130,7 @@ impl Wire {
     /// Says goodbye and waits a little for the answer.
     pub(super) async fn quit(&mut self) {
         self.client.quit();
-        let _ = timeout(Stage::Quit.timeout(), self.drive()).await;
+        let _ = timeout(GOODBYE, self.drive()).await;
     }
 
     /// Ends when the server says something or hangs up while nothing is asked of it.

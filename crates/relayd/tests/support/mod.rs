@@ -91,8 +91,13 @@ impl Rig {
     /// Writes the settings file.
     pub(crate) fn configure(&self, top: &str, rest: &str) {
         let user = if is_root() { "user = nobody\n" } else { "" };
+        // The machine's own aliases must not decide what a test sees.
+        let aliases = match rest.contains("[aliases]") {
+            true => "",
+            false => "[aliases]\nfile = none\n",
+        };
         let text = format!(
-            "hostname = relay.example\ndomain = site.example\n{user}{top}\n[paths]\nspool = spool\nrun = run\n[log]\nto = ./mail.log\n{rest}"
+            "hostname = relay.example\ndomain = site.example\n{user}{top}\n[paths]\nspool = spool\nrun = run\n[log]\nto = ./mail.log\n{aliases}{rest}"
         );
         fs::write(self.config(), text).unwrap();
     }
