@@ -411,6 +411,14 @@ pub enum Line<'a> {
         /// The gateway that may have taken it.
         gateway: &'a str,
     },
+    /// A message goes out other than it was handed in, because of the From policy or of what the
+    /// gateway can carry.
+    Altered {
+        /// The message.
+        id: QueueId,
+        /// What was changed.
+        what: &'a str,
+    },
     /// Anything else that an admin should look at.
     Warning {
         /// Which part of the suite speaks.

@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
-            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Ok };
+            let status = if error.use_stderr() {
+                ExitStatus::Usage
+            } else {
+                ExitStatus::Ok
+            };
             return ExitCode::from(status.code());
         }
     };

@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use mail::{QueueId, Recipient};
 use policy::log::Line;
+use policy::outgoing::{self, Passage, Reading, Unfit};
 use policy::schedule::AttemptOutcome;
+use smtp::capabilities::Capabilities;
 use smtp::client::Transaction;
 use spool::{AttemptMark, Claim, Content, ErrorKind, Meta, Queue, SpoolError};
 use tokio::task::JoinHandle;
 
 use crate::record;
 use crate::relay::Relay;
+use crate::running::Running;
 
+/// How much of longer content is read at a time.
+const READ_SIZE: usize = 64 * 1024;
 /// Content up to this size is read in one go when the entry is claimed.
 const READ_AT_ONCE: u64 = 256 * 1024;
 
@@ -27,6 +32,8 @@ pub(crate) struct Attempt {
     pub(crate) begun: Duration,
     claim: Holder,
     body: Body,
+    /// What is in the content, until it was decided what of it is sent.
+    content: Option<outgoing::Content>,
 }
 
 /// Who has the claim at present.
@@ -56,7 +63,7 @@ impl Attempt {
                 record::announce_removal(relay, id);
                 Err(AttemptOutcome::Finished)
             }
-            Ok(Ok(Some((claim, body)))) => {
+            Ok(Ok(Some((claim, body, content)))) => {
                 let meta = claim.meta().clone();
                 let places = meta.pending().collect();
                 Ok(Self {
@@ -65,6 +72,7 @@ impl Attempt {
                     begun,
                     claim: Holder::Here(Box::new(claim)),
                     body,
+                    content: Some(content),
                 })
             }
             Ok(Err(error)) => Err(unopened(relay, id, &error)),
@@ -82,9 +90,30 @@ impl Attempt {
             .filter_map(|place| self.meta.envelope.recipients.get(*place as usize))
     }
 
-    pub(crate) fn transaction(&self) -> Transaction {
+    /// What is sent to a gateway of these capabilities, and the transaction that says so.
+    ///
+    /// # Errors
+    /// The message must not go there.
+    pub(crate) fn prepare(
+        &mut self,
+        running: &Running,
+        capabilities: &Capabilities,
+    ) -> Result<(Transaction, Passage), Unfit> {
+        let envelope = &self.meta.envelope;
+        let content = self
+            .content
+            .take()
+            .unwrap_or_else(|| Reading::new().finish());
+        let passage = content.prepare(
+            &running.gateway().from,
+            running.as_host(),
+            envelope.sender.as_ref(),
+            outgoing::channel(capabilities, envelope),
+        )?;
         let recipients = self.recipients().cloned().collect();
-        Transaction::new(&self.meta.envelope, recipients, Some(self.meta.size))
+        let mut transaction = Transaction::new(envelope, recipients, Some(self.meta.size));
+        passage.declare(&mut transaction, capabilities);
+        Ok((transaction, passage))
     }
 
     /// Begins to write the attempt's mark.
@@ -188,7 +217,10 @@ impl Attempt {
 }
 
 /// Opens an entry; `None` if nothing was left to do but to remove it, which is done now.
-fn open(relay: &Relay, id: QueueId) -> Result<Option<(Claim, Body)>, SpoolError> {
+fn open(
+    relay: &Relay,
+    id: QueueId,
+) -> Result<Option<(Claim, Body, outgoing::Content)>, SpoolError> {
     let kept = relay.kept.take(id);
     let was_kept = kept.is_some();
     let claim = match kept {
@@ -205,7 +237,7 @@ fn open(relay: &Relay, id: QueueId) -> Result<Option<(Claim, Body)>, SpoolError>
         };
     }
     match read_body(&claim) {
-        Ok(body) => Ok(Some((claim, body))),
+        Ok((body, content)) => Ok(Some((claim, body, content))),
         Err(error) => {
             // What the disk did not take must not be forgotten because it cannot be read either.
             if was_kept && !matches!(error.kind, ErrorKind::Damaged(_)) {
@@ -216,20 +248,29 @@ fn open(relay: &Relay, id: QueueId) -> Result<Option<(Claim, Body)>, SpoolError>
     }
 }
 
-fn read_body(claim: &Claim) -> Result<Body, SpoolError> {
+/// Reads the content once, to know what is in it. It can be sent afterwards.
+fn read_body(claim: &Claim) -> Result<(Body, outgoing::Content), SpoolError> {
+    let unread = |error| SpoolError {
+        op: "read",
+        path: claim.meta().id.to_string().into(),
+        kind: ErrorKind::Io(error),
+    };
+    let mut reading = Reading::new();
     let mut content = claim.content()?;
-    if content.len() > READ_AT_ONCE {
-        return Ok(Body::Streamed(content));
+    if content.len() <= READ_AT_ONCE {
+        let mut bytes = Vec::with_capacity(usize::try_from(content.len()).unwrap_or_default());
+        content.read_to_end(&mut bytes).map_err(unread)?;
+        reading.feed(&bytes);
+        return Ok((Body::Whole(bytes), reading.finish()));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(content.len()).unwrap_or_default());
-    content
-        .read_to_end(&mut bytes)
-        .map_err(|error| SpoolError {
-            op: "read",
-            path: claim.meta().id.to_string().into(),
-            kind: ErrorKind::Io(error),
-        })?;
-    Ok(Body::Whole(bytes))
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        match content.read(&mut buffer).map_err(unread)? {
+            0 => break,
+            count => reading.feed(&buffer[..count]),
+        }
+    }
+    Ok((Body::Streamed(claim.content()?), reading.finish()))
 }
 
 /// Writes the mark. An entry of which a sync failed gets a new file first (I2).

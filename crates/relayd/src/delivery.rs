@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail::repair;
+use policy::from;
+use policy::log::Line;
+use policy::outgoing::Passage;
 use policy::schedule::{AttemptEnd, AttemptOutcome, GatewayTrouble, SessionId, TroubleKind};
 use policy::settings::Deliver;
 use smtp::client::TransactionReport;
@@ -206,7 +210,7 @@ impl Session {
     fn is_outdated(&self, end: &AttemptEnd) -> bool {
         let answered = matches!(
             end.outcome,
-            AttemptOutcome::Finished | AttemptOutcome::Deferred
+            AttemptOutcome::Finished | AttemptOutcome::Partial | AttemptOutcome::Deferred
         );
         answered && self.reloads.has_changed().unwrap_or(true)
     }
@@ -222,12 +226,19 @@ impl Session {
             Ok(attempt) => attempt,
             Err(outcome) => return still_alive(outcome),
         };
+        let prepared = attempt.prepare(&self.running, self.wire.capabilities());
+        let (transaction, passage) = match prepared {
+            Ok(prepared) => prepared,
+            Err(unfit) => {
+                return settle::settle_unfit(&self.relay, &self.running, attempt, &unfit).await;
+            }
+        };
         self.uses += 1;
         let begun = host::clock::monotonic();
         // The mark reaches the disk while the envelope travels; no content goes out before it (I4).
         attempt.start_marking(&self.running.gateway().name);
-        self.wire.begin(attempt.transaction());
-        let Some(report) = self.transact(&mut attempt).await else {
+        self.wire.begin(transaction);
+        let Some(report) = self.transact(&mut attempt, passage).await else {
             // The session is dropped before the final dot, so nothing was handed over.
             attempt.abandon(&self.relay).await;
             return AttemptEnd {
@@ -250,7 +261,12 @@ impl Session {
     }
 
     /// The transaction up to its report; `None` if we are at fault and the session must be dropped.
-    async fn transact(&mut self, attempt: &mut Attempt) -> Option<TransactionReport> {
+    async fn transact(
+        &mut self,
+        attempt: &mut Attempt,
+        passage: Passage,
+    ) -> Option<TransactionReport> {
+        let mut passage = Some(passage);
         loop {
             match self.wire.drive().await {
                 Stop::Report(report) => return Some(report),
@@ -259,7 +275,8 @@ impl Session {
                     if !attempt.marked(&self.relay).await {
                         return None;
                     }
-                    if let Err(problem) = self.send_content(attempt).await {
+                    let passage = passage.take()?;
+                    if let Err(problem) = self.send_content(attempt, passage).await {
                         self.relay.log.warn(&format!(
                             "{}: not sent, since its content cannot be read: {problem}",
                             attempt.meta.id
@@ -275,23 +292,42 @@ impl Session {
 
     /// Streams the content. An error means that it could not be read; a broken connection is the
     /// client's to report.
-    async fn send_content(&mut self, attempt: &mut Attempt) -> Result<(), String> {
+    async fn send_content(
+        &mut self,
+        attempt: &mut Attempt,
+        mut passage: Passage,
+    ) -> Result<(), String> {
         let mut stuffer = DotStuffer::new();
         let mut wire = Vec::with_capacity(BLOCK_SIZE + BLOCK_SIZE / 8);
+        let mut altered = Vec::new();
         loop {
             let block = attempt.next_block(BLOCK_SIZE).await?;
             if block.is_empty() {
+                let changes = (passage.from.clone(), passage.finish(&mut altered));
+                stuffer.push(&altered, &mut wire);
                 stuffer.finish(&mut wire);
                 self.wire.send_last(&wire).await;
+                self.tell_changes(attempt.meta.id, &changes);
                 return Ok(());
             }
-            stuffer.push(&block, &mut wire);
+            passage.feed(&block, &mut altered);
+            stuffer.push(&altered, &mut wire);
+            altered.clear();
             if wire.len() >= BLOCK_SIZE {
                 if !self.wire.send_content(&wire).await {
                     return Ok(());
                 }
                 wire.clear();
             }
+        }
+    }
+
+    /// Logs what went out other than it was handed in.
+    fn tell_changes(&self, id: mail::QueueId, (from, repair): &(from::Changes, repair::Changes)) {
+        let from = from.any().then(|| from.to_string());
+        let repair = repair.any().then(|| repair.to_string());
+        for what in from.iter().chain(&repair) {
+            self.relay.log.write(&Line::Altered { id, what });
         }
     }
 }

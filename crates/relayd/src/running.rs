@@ -8,6 +8,7 @@ use std::sync::Arc;
 use host::aliases::Source;
 use host::secret::{self, Keeper};
 use policy::aliases::Rules;
+use policy::from::Host;
 use policy::rewrite::Map;
 use policy::settings::{Deliver, Gateway, PasswordSource, Settings, Tls};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -111,6 +112,14 @@ impl Running {
             root: self.settings.root.as_ref(),
             senders: &self.senders,
             recipients: &self.recipients,
+        }
+    }
+
+    /// What the From policy must know of this host.
+    pub(crate) fn as_host(&self) -> Host<'_> {
+        Host {
+            hostname: &self.hostname,
+            domain: &self.domain,
         }
     }
 

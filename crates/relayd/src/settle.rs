@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mail::{Envelope, Recipient, StatusCode};
 use policy::log::{self, Delays, Delivery, Line, Server, Status};
+use policy::outgoing::Unfit;
 use policy::schedule::{AttemptEnd, AttemptOutcome};
-use policy::verdict::{self, Undeliverable, Verdict};
+use policy::verdict::{self, Scope, Undeliverable, Verdict};
 use smtp::client::{Refusal, TransactionReport};
 use smtp::reply::Reply;
 use spool::{Meta, OutcomeKind};
@@ -88,6 +89,42 @@ pub(crate) async fn settle_capture(
         findings
             .outcomes
             .push(outcome(*place, kind, code, "capture", &text));
+    }
+    AttemptEnd {
+        outcome: record::conclude(relay, running, attempt, findings).await,
+        session_alive: true,
+    }
+}
+
+/// Records and logs that a message must not go to the gateway.
+pub(crate) async fn settle_unfit(
+    relay: &Arc<Relay>,
+    running: &Arc<Running>,
+    attempt: Attempt,
+    unfit: &Unfit,
+) -> AttemptEnd {
+    let (code, text) = (StatusCode::new(5, 7, 1), unfit.to_string());
+    let mut findings = Findings::default();
+    let envelope = &attempt.meta.envelope;
+    let (kind, hold) = outcome_kind(Verdict::Fail(Scope::Message), envelope);
+    findings.hold = hold;
+    for (place, recipient) in attempt.places.iter().zip(attempt.recipients()) {
+        let status = if hold {
+            Status::Deferred
+        } else {
+            Status::Bounced
+        };
+        let line = delivery(
+            &attempt.meta,
+            recipient,
+            log::Relay::None,
+            Timing::default(),
+            (code, status, &text),
+        );
+        relay.log.write(&Line::Delivery(line));
+        findings
+            .outcomes
+            .extend(kind.map(|kind| outcome(*place, kind, code, "none", &text)));
     }
     AttemptEnd {
         outcome: record::conclude(relay, running, attempt, findings).await,

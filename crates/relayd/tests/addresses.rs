@@ -1,8 +1,4 @@
 //! Where the running relayd sends mail for local names: aliases, `root`, and rewrite maps.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends where something is not as it should be"
-)]
 
 mod support;
 
@@ -68,7 +64,11 @@ fn a_changed_alias_counts_without_a_reload_and_a_broken_file_keeps_the_old_ones(
     );
     submit(&rig, "app", &["root"], MESSAGE);
     rig.wait_log(&["to=<old@far.example>", "status=sent"]);
-    rig.write("aliases", "root: fresh@far.example, and-more@far.example\n", 0o644);
+    rig.write(
+        "aliases",
+        "root: fresh@far.example, and-more@far.example\n",
+        0o644,
+    );
     submit(&rig, "app", &["root"], MESSAGE);
     rig.wait_log(&["to=<fresh@far.example>", "status=sent"]);
 }
@@ -84,6 +84,12 @@ fn rewrite_maps_change_senders_and_recipients_of_the_envelope() {
     submit(&rig, "www-data", &["bob@old.example"], MESSAGE);
     assert_eq!(delivered_to(&rig), ["bob@new.example"]);
     let captured = wait_for("the message", || rig.captured().pop());
-    assert!(captured.starts_with("Return-Path: <noreply@site.example>\n"), "{captured}");
-    assert_eq!(rig.count_log(&["from=<noreply@site.example>", "queue active"]), 1);
+    assert!(
+        captured.starts_with("Return-Path: <noreply@site.example>\n"),
+        "{captured}"
+    );
+    assert_eq!(
+        rig.count_log(&["from=<noreply@site.example>", "queue active"]),
+        1
+    );
 }

@@ -38,6 +38,7 @@ pub enum Kind {
     GatewayUp,
     Damaged,
     Uncertain,
+    Altered,
     Warning,
     Error,
     Fatal,
@@ -310,6 +311,13 @@ pub const CATALOGUE: &[Entry] = &[
          known; it will be sent again",
         "The connection or relayd itself failed between the content and the answer to it. The \
          recipient may get the message twice.",
+    ),
+    info(
+        Kind::Altered,
+        "smtp",
+        "76CAF9E03A2A: altered: From <visitor@far.example> became <noreply@site.example>",
+        "The message goes out other than it was handed in, because of the From policy or because \
+         the gateway cannot carry it as it is. The entry in the queue is not changed.",
     ),
     warning(
         Kind::Warning,

@@ -151,6 +151,7 @@ impl Line<'_> {
                  it will be sent again",
                 word(gateway)
             ),
+            Line::Altered { id, what } => format!("{id}: altered: {what}"),
             Line::Warning { text, .. } | Line::Error { text, .. } | Line::Fatal { text, .. } => {
                 text.to_owned()
             }
@@ -191,6 +192,7 @@ impl Line<'_> {
             Line::GatewayUp { .. } => Kind::GatewayUp,
             Line::Damaged { .. } => Kind::Damaged,
             Line::Uncertain { .. } => Kind::Uncertain,
+            Line::Altered { .. } => Kind::Altered,
             Line::Warning { .. } => Kind::Warning,
             Line::Error { .. } => Kind::Error,
             Line::Fatal { .. } => Kind::Fatal,

@@ -265,6 +265,10 @@ fn daemon(kind: Kind) -> Option<Line<'static>> {
             id: ID,
             gateway: "main",
         },
+        Kind::Altered => Line::Altered {
+            id: ID,
+            what: "From <visitor@far.example> became <noreply@site.example>",
+        },
         Kind::Warning => Line::Warning {
             service: "relayd",
             text: "the system's clock was set back",

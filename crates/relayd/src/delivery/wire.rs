@@ -10,6 +10,7 @@ use policy::schedule::{CONNECT_TIMEOUT, GatewayTrouble, TroubleKind};
 use policy::settings::{Gateway, Tls};
 use policy::verdict;
 use smtp::Stage;
+use smtp::capabilities::Capabilities;
 use smtp::client::{
     Client, ClientConfig, Fault, Interruption, Step, TlsMode, Transaction, TransactionReport,
 };
@@ -120,6 +121,11 @@ impl Wire {
                 Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
             }
         }
+    }
+
+    /// What the gateway offers.
+    pub(super) const fn capabilities(&self) -> &Capabilities {
+        self.client.capabilities()
     }
 
     /// Starts a transaction; the session is idle.
