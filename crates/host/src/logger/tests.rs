@@ -1,3 +1,5 @@
+//! The lines of the log as they are written, to files and to a stand-in for the system's logger.
+
 use super::*;
 use std::os::unix::net::UnixDatagram;
 

@@ -1,3 +1,5 @@
+//! Which password files are accepted, and what is said about the others.
+
 use super::*;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};

@@ -1,3 +1,5 @@
+//! Recipients and senders as programs give them.
+
 use super::*;
 use std::ffi::OsStr;
 

@@ -1,4 +1,5 @@
 //! `mailq`: lists the queue. It takes sendmail's options, as it does with every mail system.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
 //! `postqueue`: lists the queue or has it tried now.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! `sendmail`: hands a message from standard input to relayd. Called as `mailq` or `newaliases` it
 //! is those.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -1,3 +1,5 @@
+//! Command lines of real callers, and the rules of the option table.
+
 use super::*;
 use policy::sysexits::ExitStatus;
 
