@@ -202,7 +202,7 @@ fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, Fault> {
         .map_err(|error| ("tls_cert", error))
 }
 
-/// A key that everybody may read is no secret (I8).
+/// A key or a list of hashes that everybody may read is no secret (I8).
 fn check_private(file: &Path) -> Result<(), String> {
     let named = |what: String| format!("{}: {what}", file.display());
     let status = File::open(file)
@@ -221,7 +221,8 @@ fn users(settings: &Settings) -> Result<Option<Users>, Fault> {
     let Some(file) = &settings.listen.users_file else {
         return Ok(None);
     };
-    Users::read(file)
+    check_private(file)
+        .and_then(|()| Users::read(file))
         .map(Some)
         .map_err(|error| ("users_file", error))
 }

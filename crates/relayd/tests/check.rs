@@ -121,6 +121,21 @@ fn all_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn a_list_of_hashes_is_a_secret_too() {
+    let listen =
+        "[listen]\nsubmission = 127.0.0.1:587\ntls_cert = c.pem\ntls_key = k.pem\nusers_file = u\n";
+    let rig = Rig::new("", &format!("{}{listen}", gateway_section(25)));
+    rig.write("u", "web1:$6$salt$hash\n", 0o644);
+    let (status, lines) = check(&rig, &["--check"]);
+    assert_eq!(status, Some(78));
+    let expected = "users_file: u: everybody may get at it (mode 0644); chmod o= it";
+    assert!(
+        lines.iter().any(|line| line.contains(expected)),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn an_unknown_key_gets_the_nearest_name() {
     let rig = Rig::new("queue_livetime = 1d\n", &gateway_section(25));
     for arguments in [&["--check"][..], &[]] {

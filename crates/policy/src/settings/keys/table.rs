@@ -346,7 +346,7 @@ pub const KEYS: &[Key] = &[
         Words("none"),
         "/etc/relayd/users",
         "Who may authenticate at submission: one NAME:HASH a line, the hash in the crypt(5) form \
-         that begins with $6$.",
+         that begins with $6$. Others must not be able to read it.",
     ),
     key(
         Log,
