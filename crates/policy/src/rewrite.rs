@@ -150,12 +150,7 @@ impl Replacement {
             )
         };
         if let Some(domain) = text.strip_prefix('@') {
-            let probe = Address::parse(&format!("x@{domain}")).map_err(|_| fault())?;
-            let domain = probe
-                .domain()
-                .filter(|_| !domain.contains('@'))
-                .ok_or_else(fault)?;
-            return Ok(Self::Domain(domain.to_owned()));
+            return domain_of(domain).map(Self::Domain).ok_or_else(fault);
         }
         match Address::parse(text) {
             Ok(address) if address.domain().is_some() => Ok(Self::Address(address)),
@@ -197,6 +192,13 @@ fn two_words(text: &str) -> Result<(&str, &str), Fault> {
     }
 }
 
+/// What stands behind the @ of a pattern, if it is a domain.
+fn domain_of(text: &str) -> Option<String> {
+    let probe = Address::parse(&format!("x@{text}")).ok()?;
+    let domain = probe.domain().filter(|_| !text.contains('@'));
+    domain.map(str::to_owned)
+}
+
 fn pattern_key(text: &str) -> Result<String, Fault> {
     let remedy = "write user@domain, user or @domain";
     let fault = || Fault::new(format!("{} is not a pattern", shown(text)), remedy);
@@ -208,11 +210,7 @@ fn pattern_key(text: &str) -> Result<String, Fault> {
         ));
     }
     if let Some(domain) = text.strip_prefix('@') {
-        let probe = Address::parse(&format!("x@{domain}")).map_err(|_| fault())?;
-        let domain = probe
-            .domain()
-            .filter(|_| !domain.contains('@'))
-            .ok_or_else(fault)?;
+        let domain = domain_of(domain).ok_or_else(fault)?;
         return Ok(format!("@{}", domain.to_ascii_lowercase()));
     }
     let address = Address::parse(text).map_err(|_| fault())?;

@@ -58,42 +58,33 @@ pub(crate) async fn settle_capture(
     attempt: Attempt,
     stored: Result<String, String>,
 ) -> AttemptEnd {
-    let (kind, status, code, text) = match stored {
+    let (kind, code, status, text) = match stored {
         Ok(file) => (
             OutcomeKind::Sent,
-            Status::Sent,
             StatusCode::new(2, 0, 0),
+            Status::Sent,
             format!("captured as {file}"),
         ),
         Err(problem) => (
             OutcomeKind::Deferred,
-            Status::Deferred,
             StatusCode::new(4, 3, 0),
+            Status::Deferred,
             format!("capture: {problem}"),
         ),
     };
-    let mut findings = Findings::default();
+    let finding = Finding {
+        kind: Some(kind),
+        code,
+        status,
+        text,
+    };
     let timing = Timing {
         sending: host::clock::monotonic().saturating_sub(attempt.begun),
         ..Timing::default()
     };
-    for (place, recipient) in attempt.places.iter().zip(attempt.recipients()) {
-        let line = delivery(
-            &attempt.meta,
-            recipient,
-            log::Relay::Capture,
-            timing,
-            (code, status, &text),
-        );
-        relay.log.write(&Line::Delivery(line));
-        findings
-            .outcomes
-            .push(outcome(*place, kind, code, "capture", &text));
-    }
-    AttemptEnd {
-        outcome: record::conclude(relay, running, attempt, findings).await,
-        session_alive: true,
-    }
+    let far = (log::Relay::Capture, "capture");
+    let findings = alike(relay, &attempt, far, &finding, timing);
+    session_goes_on(record::conclude(relay, running, attempt, findings).await)
 }
 
 /// Records and logs that a message must not go to the gateway.
@@ -103,33 +94,50 @@ pub(crate) async fn settle_unfit(
     attempt: Attempt,
     unfit: &Unfit,
 ) -> AttemptEnd {
-    let (code, text) = (StatusCode::new(5, 7, 1), unfit.to_string());
-    let mut findings = Findings::default();
-    let envelope = &attempt.meta.envelope;
-    let (kind, hold) = outcome_kind(Verdict::Fail(Scope::Message), envelope);
-    findings.hold = hold;
-    for (place, recipient) in attempt.places.iter().zip(attempt.recipients()) {
-        let status = if hold {
+    let fail = Verdict::Fail(Scope::Message);
+    let (kind, hold) = outcome_kind(fail, &attempt.meta.envelope);
+    let finding = Finding {
+        kind,
+        code: StatusCode::new(5, 7, 1),
+        // It stays in the queue, so it did not bounce.
+        status: if hold {
             Status::Deferred
         } else {
             Status::Bounced
-        };
-        let line = delivery(
-            &attempt.meta,
-            recipient,
-            log::Relay::None,
-            Timing::default(),
-            (code, status, &text),
-        );
-        relay.log.write(&Line::Delivery(line));
-        findings
-            .outcomes
-            .extend(kind.map(|kind| outcome(*place, kind, code, "none", &text)));
-    }
+        },
+        text: unfit.to_string(),
+    };
+    let far = (log::Relay::None, "none");
+    let mut findings = alike(relay, &attempt, far, &finding, Timing::default());
+    findings.hold = hold;
+    session_goes_on(record::conclude(relay, running, attempt, findings).await)
+}
+
+fn session_goes_on(outcome: AttemptOutcome) -> AttemptEnd {
     AttemptEnd {
-        outcome: record::conclude(relay, running, attempt, findings).await,
+        outcome,
         session_alive: true,
     }
+}
+
+/// Logs one finding for every recipient that was tried.
+fn alike(
+    relay: &Relay,
+    attempt: &Attempt,
+    (far, name): (log::Relay<'_>, &str),
+    finding: &Finding,
+    timing: Timing,
+) -> Findings {
+    let mut findings = Findings::default();
+    for (place, recipient) in attempt.places.iter().zip(attempt.recipients()) {
+        let told = (finding.code, finding.status, finding.text.as_str());
+        let line = delivery(&attempt.meta, recipient, far, timing, told);
+        relay.log.write(&Line::Delivery(line));
+        let kind = finding.kind.into_iter();
+        let recorded = kind.map(|kind| outcome(*place, kind, finding.code, name, &finding.text));
+        findings.outcomes.extend(recorded);
+    }
+    findings
 }
 
 fn interpret(
