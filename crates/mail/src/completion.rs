@@ -69,7 +69,7 @@ fn append_field(out: &mut Vec<u8>, field: Field<'_>, with: &Completion<'_>) {
     }
     out.extend_from_slice(field.name().as_bytes());
     out.push(b':');
-    if with.add_missing && holds_addresses(field) {
+    if with.add_missing && holds_addresses(field.name()) {
         append_qualified(out, field.value(), with.domain);
     } else {
         out.extend_from_slice(field.value());
@@ -77,7 +77,7 @@ fn append_field(out: &mut Vec<u8>, field: Field<'_>, with: &Completion<'_>) {
 }
 
 /// The fields in which Postfix rewrites addresses, and that are not dropped.
-fn holds_addresses(field: Field<'_>) -> bool {
+pub(crate) fn holds_addresses(name: &str) -> bool {
     const NAMES: [&str; 15] = [
         "Apparently-To",
         "Cc",
@@ -95,7 +95,7 @@ fn holds_addresses(field: Field<'_>) -> bool {
         "Sender",
         "To",
     ];
-    NAMES.iter().any(|name| field.is(name))
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Copies an address list, its bare addresses qualified; all of it as it is if there are none.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use crate::log::Server;
 pub use cause::{Advice, Cause};
-pub use kept::{Undeliverable, suspended_code, undeliverable};
+pub use kept::{Undeliverable, goes_on, suspended_code, undeliverable};
 pub use words::{Trouble, connect_failed, of_fault, said, unknown_host};
 
 /// What to do because of an answer.

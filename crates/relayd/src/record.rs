@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mail::{QueueId, StatusCode};
 use policy::log::{Line, Notification};
 use policy::schedule::{AttemptOutcome, GatewayTrouble};
+use policy::verdict;
 use spool::{Claim, Meta, Outcome, OutcomeKind, Queue, SpoolError};
 
 use crate::attempt::Attempt;
@@ -36,15 +37,14 @@ impl Findings {
         kinds.any(|kind| kind == OutcomeKind::Uncertain)
     }
 
-    /// Whether the transaction served somebody, and the gateway wants all others in another one.
-    fn is_partial(&self) -> bool {
+    /// Whether those who are left are tried again at once.
+    fn goes_on(&self) -> bool {
         let count = |kind| {
             let kinds = self.outcomes.iter().map(|outcome| outcome.kind);
             kinds.filter(|known| *known == kind).count()
         };
-        self.left_over > 0
-            && count(OutcomeKind::Sent) > 0
-            && count(OutcomeKind::Deferred) == self.left_over
+        let (served, deferred) = (count(OutcomeKind::Sent), count(OutcomeKind::Deferred));
+        verdict::goes_on(served, deferred, self.left_over)
     }
 
     /// Turns failures into deferrals: they are found again, and reported then.
@@ -84,7 +84,7 @@ pub(crate) async fn conclude(
 ) -> AttemptOutcome {
     let id = attempt.meta.id;
     let (uncertain, hold) = (findings.is_uncertain(), findings.hold);
-    let partial = findings.is_partial();
+    let partial = findings.goes_on();
     let trouble = findings.trouble.clone();
     let Some(claim) = attempt.into_claim(relay).await else {
         return AttemptOutcome::NotStarted;

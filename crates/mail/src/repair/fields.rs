@@ -3,6 +3,7 @@
 use super::entity::Encoding;
 use super::words::{fits, free_text, has_long_line};
 use super::{LINE_LIMIT, addresses, parameters};
+use crate::completion;
 use crate::header::{Field, HeaderBlock};
 
 /// New MIME fields for a body that is given another transfer encoding.
@@ -145,27 +146,11 @@ fn in_ascii(raw: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Also those that completion drops: a message inside of another is passed on with them.
 fn holds_addresses(name: &str) -> bool {
-    const NAMES: [&str; 17] = [
-        "Apparently-To",
-        "Bcc",
-        "Cc",
-        "Disposition-Notification-To",
-        "Errors-To",
-        "From",
-        "Mail-Followup-To",
-        "Reply-To",
-        "Resent-Bcc",
-        "Resent-Cc",
-        "Resent-From",
-        "Resent-Reply-To",
-        "Resent-Sender",
-        "Resent-To",
-        "Return-Receipt-To",
-        "Sender",
-        "To",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+    let dropped = ["Bcc", "Resent-Bcc"];
+    completion::holds_addresses(name)
+        || dropped.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// What the DKIM signatures of a message cover (RFC 6376 section 3.5).

@@ -22,6 +22,14 @@ pub const fn undeliverable(sender: Option<&Address>) -> Undeliverable {
     }
 }
 
+/// Whether a message goes on at once, in a transaction of its own for those who are left: somebody
+/// was `served`, and all who were `deferred` were so only because the transaction was full
+/// (`left_over` of them). It ends, since each such transaction serves somebody.
+#[must_use]
+pub const fn goes_on(served: usize, deferred: usize, left_over: usize) -> bool {
+    served > 0 && left_over > 0 && deferred == left_over
+}
+
 /// What `dsn=` shows for messages that wait because the gateway has this trouble.
 #[must_use]
 pub const fn suspended_code(kind: TroubleKind) -> StatusCode {
@@ -31,5 +39,21 @@ pub const fn suspended_code(kind: TroubleKind) -> StatusCode {
         TroubleKind::Tls => StatusCode::new(4, 7, 5),
         TroubleKind::NoAuth => StatusCode::new(4, 7, 0),
         TroubleKind::Auth => StatusCode::new(4, 7, 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_goes_on_only_if_it_gets_further() {
+        assert!(goes_on(100, 400, 400));
+        assert!(
+            !goes_on(0, 400, 400),
+            "nobody was served: it could go on for ever"
+        );
+        assert!(!goes_on(100, 401, 400), "one of them is to wait");
+        assert!(!goes_on(100, 0, 0), "nobody is left");
     }
 }

@@ -14,8 +14,8 @@ pub struct Transaction {
     pub recipients: Vec<Recipient>,
     /// The content's size in bytes as it will be sent, before dot-stuffing, where it is known.
     pub size: Option<u64>,
-    /// The content holds bytes above 127. It is sent even if 8BITMIME is not offered, as Postfix
-    /// does: every server that matters takes it.
+    /// The content holds bytes above 127; said where 8BITMIME is offered. Where it is not, the
+    /// caller has encoded the content, or it goes out as it is: nothing is refused for it here.
     pub eightbit: bool,
     /// SMTPUTF8 was asked for. It is claimed where it is offered, and required for addresses
     /// outside ASCII.
