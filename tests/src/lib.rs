@@ -5,13 +5,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod case;
 pub mod certificate;
+pub mod cron;
+pub mod doors;
+pub mod enclosure;
 pub mod gateway;
+pub mod lenient;
 pub mod namespace;
 pub mod patience;
+pub mod peer;
 pub mod postfix;
+pub mod process;
 pub mod program;
+pub mod puppet;
+pub mod reading;
 pub mod report;
 pub mod rig;
 pub mod scene;
 pub mod sim;
+pub mod table;

@@ -65,7 +65,44 @@ impl Postfix {
     /// A gateway on `port` of loopback: STARTTLS with `identity`, AUTH by Cyrus SASL (PLAIN, LOGIN, CRAM-MD5) only under
     /// TLS, and every recipient's mail into one Maildir.
     pub fn gateway(port: u16, identity: &Identity, account: &Account<'_>) -> Self {
+        Self::gateway_in(Self::folder(), port, identity, account, "")
+    }
+
+    /// The same, refusing every sender and From outside `domain` (a regular expression), every 8-bit byte and every
+    /// line above 998 characters, and offering neither 8BITMIME nor SMTPUTF8.
+    pub fn strict_gateway(
+        port: u16,
+        identity: &Identity,
+        account: &Account<'_>,
+        domain: &str,
+    ) -> Self {
         let instance = Self::folder();
+        let senders = format!("/@{domain}$/ OK\n");
+        let header = format!(
+            "if /^From:/\n!/@{domain}>?$/ REJECT From is not your domain\nendif\n!/^[[:print:][:space:]]*$/ REJECT 8-bit header\n"
+        );
+        let body =
+            "/^.{999}/ REJECT line too long\n!/^[[:print:][:space:]]*$/ REJECT 8-bit content\n";
+        for (name, text) in [("senders", &*senders), ("header", &header), ("body", body)] {
+            instance.write(name, text);
+        }
+        let at = instance.root.display();
+        let more = format!(
+            "smtpd_sender_restrictions = check_sender_access regexp:{at}/senders, reject\n\
+             header_checks = regexp:{at}/header\nbody_checks = regexp:{at}/body\nbody_checks_size_limit = 1000000\n\
+             smtpd_discard_ehlo_keywords = 8bitmime, smtputf8, chunking, dsn\nsmtputf8_enable = no\n\
+             strict_8bitmime = yes\nstrict_mime_encoding_domain = yes\n"
+        );
+        Self::gateway_in(instance, port, identity, account, &more)
+    }
+
+    fn gateway_in(
+        instance: Self,
+        port: u16,
+        identity: &Identity,
+        account: &Account<'_>,
+        more: &str,
+    ) -> Self {
         let root = instance.root.clone();
         instance.write(
             "certificate.pem",
@@ -81,7 +118,7 @@ impl Postfix {
              smtpd_tls_security_level = may\nsmtpd_tls_auth_only = yes\n\
              smtpd_tls_chain_files = {at}/certificate.pem\n\
              virtual_mailbox_domains = static:all\nvirtual_mailbox_maps = static:inbox/\n\
-             virtual_mailbox_base = {at}/mail\nvirtual_uid_maps = static:{NOBODY}\nvirtual_gid_maps = static:{NOBODY}\n"
+             virtual_mailbox_base = {at}/mail\nvirtual_uid_maps = static:{NOBODY}\nvirtual_gid_maps = static:{NOBODY}\n{more}"
         );
         fs::create_dir(root.join("mail")).expect("the folder is ours");
         chown(root.join("mail"), Some(NOBODY), Some(NOBODY)).expect("root may");
@@ -94,9 +131,14 @@ impl Postfix {
 
     /// A null client that relays everything to `port` of loopback, in clear and without AUTH.
     pub fn client(port: u16, domain: &str) -> Self {
+        Self::satellite(Ipv4Addr::LOCALHOST, port, domain)
+    }
+
+    /// The same with the relay at another address of loopback.
+    pub fn satellite(relay: Ipv4Addr, port: u16, domain: &str) -> Self {
         // Without the last line some reasons, by chance of timing, would begin with "delivery temporarily suspended".
         let main = format!(
-            "myhostname = relay.{domain}\nmyorigin = {domain}\nrelayhost = [127.0.0.1]:{port}\n\
+            "myhostname = relay.{domain}\nmyorigin = {domain}\nrelayhost = [{relay}]:{port}\n\
              smtp_host_lookup = native\nlocal_transport = error:no local mail\n\
              default_destination_concurrency_failed_cohort_limit = 1000\n"
         );

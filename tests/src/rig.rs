@@ -17,6 +17,7 @@ use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
 use crate::certificate::Authority;
+use crate::enclosure::Enclosure;
 use crate::gateway::Gateway;
 use crate::patience;
 use crate::program::{built, run};
@@ -45,10 +46,14 @@ pub struct Access {
     pub login: Option<(String, String)>,
     /// `max_connections`.
     pub max_connections: u32,
+    /// `domain`, which bare addresses get.
+    pub domain: String,
     /// Lines for the top of the file, such as `queue_lifetime = 1d`.
     pub top: String,
     /// Further lines for `[gateway main]`.
     pub more: String,
+    /// Further sections for the end of the file.
+    pub sections: String,
 }
 
 impl Access {
@@ -61,8 +66,10 @@ impl Access {
             authority_pem: Some(authority.pem.clone()),
             login: Some((login.0.to_owned(), login.1.to_owned())),
             max_connections: 4,
+            domain: DOMAIN.to_owned(),
             top: String::new(),
             more: String::new(),
+            sections: String::new(),
         }
     }
 
@@ -75,8 +82,10 @@ impl Access {
             authority_pem: None,
             login: None,
             max_connections: 4,
+            domain: DOMAIN.to_owned(),
             top: String::new(),
             more: String::new(),
+            sections: String::new(),
         }
     }
 }
@@ -87,6 +96,7 @@ pub struct Rig {
     root: PathBuf,
     access: Access,
     relayd: Option<Child>,
+    enclosure: Option<Enclosure>,
 }
 
 impl Rig {
@@ -107,9 +117,17 @@ impl Rig {
             root,
             access,
             relayd: None,
+            enclosure: None,
         };
         rig.write_settings();
         rig
+    }
+
+    /// Has every program from now on run in an enclosure that `script` makes; the script finds the rig's folder in
+    /// `$1`. Needs root.
+    #[track_caller]
+    pub fn enclose(&mut self, script: &str) {
+        self.enclosure = Some(Enclosure::new(script, &[self.root.as_os_str()]));
     }
 
     /// [`Rig::new`] with relayd running and ready.
@@ -150,6 +168,13 @@ impl Rig {
     pub fn change(&mut self, change: impl FnOnce(&mut Access)) {
         change(&mut self.access);
         self.write_settings();
+    }
+
+    /// A file beside the settings that belongs to the user whom relayd becomes.
+    pub fn write(&self, name: &str, text: &str, mode: u32) {
+        let path = self.root.join(name);
+        write_file(&path, text, mode);
+        give_away(&path);
     }
 
     /// Starts relayd and waits until both sockets answer.
@@ -196,9 +221,19 @@ impl Rig {
 
     /// Sends `signal` to relayd.
     pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("relayd is our child");
+    }
+
+    /// relayd's process.
+    pub fn pid(&self) -> Pid {
         let child = self.relayd.as_ref().expect("relayd runs");
-        let pid = i32::try_from(child.id()).expect("a pid fits");
-        kill(Pid::from_raw(pid), signal).expect("relayd is our child");
+        Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"))
+    }
+
+    /// Whether relayd, once started, has not ended.
+    pub fn runs(&mut self) -> bool {
+        let child = self.relayd.as_mut();
+        child.is_some_and(|child| child.try_wait().expect("the child is ours").is_none())
     }
 
     /// Waits for the end of a relayd that was told to end.
@@ -209,9 +244,21 @@ impl Rig {
 
     /// One of the suite's programs with RELAYD_CONFIG set.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(built(program));
+        let mut command = self.enter(built(program));
         command.env("RELAYD_CONFIG", self.settings());
         command
+    }
+
+    /// Any program, in the rig's enclosure if it has one.
+    pub fn enter(&self, program: impl AsRef<Path>) -> Command {
+        match &self.enclosure {
+            None => Command::new(program.as_ref()),
+            Some(enclosure) => {
+                let mut command = enclosure.command();
+                command.arg(program.as_ref());
+                command
+            }
+        }
     }
 
     /// Runs `sendmail` with `arguments` and the message on its input.
@@ -339,9 +386,9 @@ impl Rig {
         };
         let at = self.root.display();
         let mut text = format!(
-            "hostname = relay.{DOMAIN}\ndomain = {DOMAIN}\n{user}{}\n[paths]\nspool = spool\nrun = run\n\n\
+            "hostname = relay.{DOMAIN}\ndomain = {}\n{user}{}\n[paths]\nspool = spool\nrun = run\n\n\
              [aliases]\nfile = none\n[log]\nto = {at}/log/mail\n\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
-            access.top, access.port, access.tls, access.max_connections, access.more
+            access.domain, access.top, access.port, access.tls, access.max_connections, access.more
         );
         let mut add = |line: String| text.write_str(&line).expect("a String grows");
         if let Some(name) = &access.tls_name {
@@ -352,11 +399,10 @@ impl Rig {
             add("ca_file = ca.pem\n".to_owned());
         }
         if let Some((user, password)) = &access.login {
-            let secret = self.root.join("secret");
-            write_file(&secret, &format!("{password}\n"), 0o600);
-            give_away(&secret);
+            self.write("secret", &format!("{password}\n"), 0o600);
             add(format!("user = {user}\npassword_file = secret\n"));
         }
+        add(access.sections.clone());
         write_file(&self.settings(), &text, 0o644);
     }
 }

@@ -15,6 +15,9 @@ use crate::rig::Rig;
 /// How long one message may take from the caller to the gateway.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
+/// What callers send where they let the text alone: a lone dot, a dot to double, `From `, eight bits.
+pub const TEXT: &str = "first line\n.\n..two\nFrom me\n\ngr\u{fc}n \u{20ac}\nlast line\n";
+
 /// A gateway, relayd and a home.
 pub struct Scene {
     /// The far end.
@@ -26,11 +29,18 @@ pub struct Scene {
 impl Scene {
     /// Everything up, nothing sent.
     pub fn open() -> Self {
+        let mut scene = Self::prepare();
+        scene.rig.start();
+        scene
+    }
+
+    /// The same with relayd not yet running, for changes to gateway and settings.
+    pub fn prepare() -> Self {
         let authority = Authority::new();
         let gateway = Gateway::start(Setup::provider(
             authority.issue("gateway.test", Validity::Current),
         ));
-        let rig = Rig::before(&gateway, &authority);
+        let rig = Rig::new(Rig::access_to(&gateway, &authority));
         let scene = Self { gateway, rig };
         fs::create_dir(scene.home()).expect("the rig's folder is ours");
         fs::set_permissions(scene.home(), fs::Permissions::from_mode(0o777)).expect("just made");
@@ -51,6 +61,13 @@ impl Scene {
             &self.home(),
             line,
         )
+    }
+
+    /// A file in home that belongs to whoever runs the test.
+    pub fn write_own(&self, name: &str, mode: u32, text: &str) {
+        let path = self.home().join(name);
+        fs::write(&path, text).expect("home is ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("just made");
     }
 
     /// A file below home.
@@ -83,6 +100,27 @@ impl Scene {
         assert_eq!(all.len(), index + 1);
         self.gateway.expect_good_manners();
         all.remove(index)
+    }
+
+    /// The delivery is `sent` to the byte (any line ends) below a Received field of ours.
+    #[track_caller]
+    pub fn expect_exactly(&self, delivery: &Delivery, sent: &[u8]) {
+        let content = &delivery.content;
+        assert!(content.starts_with(b"Received: "), "{}", delivery.header());
+        let end = (0..content.len())
+            .find(|&at| {
+                content[at..].starts_with(b"\r\n")
+                    && !matches!(content.get(at + 2), Some(b' ' | b'\t'))
+            })
+            .map_or(content.len(), |at| at + 2);
+        let (got, expected) = (&content[end..], to_crlf(sent));
+        assert!(
+            got == expected,
+            "{}\n--- is not what was sent:\n{}",
+            got.escape_ascii(),
+            expected.escape_ascii()
+        );
+        self.gateway.expect_good_manners();
     }
 
     /// Date, Message-ID and From are there exactly once, and one Received of ours on top.

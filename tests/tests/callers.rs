@@ -3,18 +3,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
+use tests::cron::Cron;
 use tests::namespace::root_or_skip;
 use tests::program::{built, need, succeed};
-use tests::scene::{Scene, crlf, to_crlf};
+use tests::scene::{LIMIT, Scene, TEXT, crlf, to_crlf};
 
 /// The uid of `www-data` on every Debian.
 const WWW_DATA: u32 = 33;
-
-/// What the callers send where they let the text alone: a lone dot, a dot to double, `From `, eight bits.
-const TEXT: &str = "first line\n.\n..two\nFrom me\n\ngr\u{fc}n \u{20ac}\nlast line\n";
 
 #[test]
 fn php_mail() {
@@ -364,22 +361,16 @@ fn git_send_email() {
     }
 }
 
-/// A real cron daemon with jobs of its own; waits for the next full minute.
 #[test]
 fn debian_cron() {
     if !root_or_skip("debian_cron") {
         return;
     }
-    need("/usr/sbin/cron", "cron");
     let scene = Scene::open();
-    let tab =
-        "MAILTO=admin@x.test,second@x.test\n* * * * * printf 'line one\\n.\\nlast \\303\\274\\n'\n";
-    scene.write("crontabs/www-data", WWW_DATA, 0o600, tab);
-    scene.write("crontab", 0, 0o644, "* * * * * nobody echo to the user\n");
-    let mut cron = cron(&scene);
-    let deliveries = scene.gateway.expect(2, Duration::from_secs(75));
-    cron.kill().expect("cron is our child");
-    cron.wait().expect("cron is our child");
+    let table =
+        "MAILTO=admin@x.test,second@x.test\n@reboot printf 'line one\\n.\\nlast \\303\\274\\n'\n";
+    let _cron = Cron::start(&scene, table, "@reboot nobody echo to the user\n");
+    let deliveries = scene.gateway.expect(2, LIMIT);
 
     let to_admin = deliveries
         .iter()
@@ -435,22 +426,6 @@ fn smtp_on_standard_input() {
         ("app@x.test", vec!["to@x.test"])
     );
     assert_eq!(delivery.body(), b".\r\ntext\r\n");
-}
-
-/// A cron daemon that knows only the jobs in this scene's folder.
-fn cron(scene: &Scene) -> Child {
-    let script = r#"
-        set -e
-        mount -t tmpfs tmpfs /run
-        mkdir -p "$1/none"
-        chown 0:crontab "$1/crontabs" && chmod 1730 "$1/crontabs"
-        mount --bind "$1/crontabs" /var/spool/cron/crontabs
-        mount --bind "$1/none" /etc/cron.d
-        mount --bind "$1/crontab" /etc/crontab
-        exec cron -f"#;
-    let folder = scene.home().display().to_string();
-    let mut command = scene.as_user(0, &["sh", "-c", script, "sh", &folder]);
-    command.stdin(Stdio::null()).spawn().expect("cron starts")
 }
 
 /// The body is what the caller itself says it sent, line ends aside.

@@ -36,7 +36,7 @@ fn man_pages_render_without_a_warning() {
     };
     assert!(found.status.success());
     let pages = man_pages();
-    assert_eq!(pages.len(), 8, "{pages:?}");
+    assert_eq!(pages.len(), 9, "{pages:?}");
     for page in pages {
         let output = Command::new("groff")
             .args(["-ww", "-man", "-Tutf8", "-z"])

@@ -25,7 +25,7 @@ fn a_mail_system_that_was_there_comes_back() {
     }
     let root = CleanRoot::with(clean_root::PACKAGED_MAIL_SYSTEM);
     let before = root
-        .run("sendmail -V 2>&1 || true; readlink -f /usr/lib/sendmail; ls -l /usr/sbin/sendmail");
+        .run("sendmail -V 2>&1 || true; readlink -f /usr/lib/sendmail; stat -c '%A %U %G %s %Y' /usr/sbin/sendmail");
     root.install();
     assert_eq!(
         root.run("readlink -f /usr/lib/sendmail").trim(),
@@ -40,7 +40,7 @@ fn a_mail_system_that_was_there_comes_back() {
     root.run("scripts/install --uninstall");
     assert_eq!(
         root.run(
-            "sendmail -V 2>&1 || true; readlink -f /usr/lib/sendmail; ls -l /usr/sbin/sendmail"
+            "sendmail -V 2>&1 || true; readlink -f /usr/lib/sendmail; stat -c '%A %U %G %s %Y' /usr/sbin/sendmail"
         ),
         before
     );
@@ -101,8 +101,9 @@ fn cron_and_mail_use_it_and_purge_removes_all() {
         "{captured}"
     );
 
-    root.stop(relayd);
+    // In this order: a job that ends now still has its mail taken.
     root.stop(cron);
+    root.stop(relayd);
     root.run("rm -f /run/crond.pid /run/crond.reboot");
     let said = root.run("scripts/install --uninstall");
     assert!(said.contains("kept your settings"), "{said}");
@@ -138,7 +139,7 @@ fn waiting_mail_is_kept_and_said_to_be() {
 
 /// Runs once when cron starts, as nobody.
 const CRON_JOB: &str = r#"
-rm -f /run/crond.pid /run/crond.reboot
+rm -f /run/crond.pid /run/crond.reboot /etc/cron.d/*
 printf 'MAILTO=cron-reader@site.example\n@reboot nobody echo "the job'"'"'s output"\n' >/etc/cron.d/relayd-test
 chmod 0644 /etc/cron.d/relayd-test
 "#;

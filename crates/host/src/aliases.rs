@@ -46,13 +46,17 @@ pub fn load_map(file: Option<&Path>, keeper: &Keeper) -> Result<Map, String> {
     let Some(file) = file else {
         return Ok(Map::default());
     };
-    let refused = |refusal| problem(file, refusal).to_string();
-    let text = read(file, keeper, Owner::RootOrKeeper).map_err(refused)?;
+    let text = read_of_admin(file, keeper)?;
     let wrong = |problems: Vec<Problem>| {
         let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
         lines.join("\n")
     };
     Map::parse(&text, &file.display().to_string()).map_err(wrong)
+}
+
+/// Reads a file that root or relayd's account keeps; the rules for the file are those of [`load`].
+pub(crate) fn read_of_admin(file: &Path, keeper: &Keeper) -> Result<Vec<u8>, String> {
+    read(file, keeper, Owner::RootOrKeeper).map_err(|refusal| problem(file, refusal).to_string())
 }
 
 /// The aliases in force. Asking for them costs one look at each file's status, and reads the files

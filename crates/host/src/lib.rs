@@ -1,5 +1,5 @@
 //! Everything that touches the process and the machine it runs on: clock, identity, standard
-//! descriptors, configuration and secret files, log sinks, the control socket's client side,
+//! descriptors and the terminal, configuration and secret files, log sinks, the control socket's client side,
 //! systemd's protocols, and giving up privilege.
 //!
 //! Nothing is decided here. What a setting means, how a log line is worded and who may do what is
@@ -13,8 +13,12 @@ pub mod control;
 pub mod identity;
 pub mod logger;
 pub mod privileges;
+pub mod prompt;
+pub mod random;
+pub mod replies;
 pub mod scratch;
 pub mod secret;
 pub mod sockets;
 pub mod stdio;
 pub mod systemd;
+pub mod users;

@@ -9,6 +9,9 @@ use crate::{Address, repair};
 const AUTHORS_LIMIT: usize = 100;
 const NAME_LIMIT: usize = 200;
 
+/// A name and an address that are longer together stand on two lines.
+const LINE_ROOM: usize = 900;
+
 /// One mailbox of a From, Sender or Reply-To field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Author {
@@ -86,7 +89,8 @@ fn clean(name: &str) -> Option<String> {
 
 /// A mailbox as it stands in a field: `"Name" <address>`, the name in encoded words (RFC 2047),
 /// folded in CR LF, where it is not ASCII; the address alone where there is no name. At most 200
-/// characters of the name are written, control characters as blanks.
+/// characters of the name are written, control characters as blanks. Folded so that no line is too
+/// long for an address of at most 900 bytes, whatever the field's name.
 #[must_use]
 pub fn mailbox(name: Option<&str>, address: &Address) -> String {
     let Some(name) = name.and_then(clean) else {
@@ -94,7 +98,9 @@ pub fn mailbox(name: Option<&str>, address: &Address) -> String {
     };
     if name.is_ascii() {
         let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
-        return format!("\"{escaped}\" <{address}>");
+        let fits = escaped.len() + address.as_str().len() <= LINE_ROOM;
+        let fold = if fits { "" } else { "\r\n" };
+        return format!("\"{escaped}\"{fold} <{address}>");
     }
     let words = repair::encoded_words(&name).join("\r\n ");
     format!("{words}\r\n <{address}>")

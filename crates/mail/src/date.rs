@@ -57,6 +57,12 @@ pub fn asctime(at: Timestamp, utc_offset_minutes: i32) -> String {
     )
 }
 
+/// The day of the month in UTC, from 1.
+#[must_use]
+pub fn day_of_month(at: Timestamp) -> u32 {
+    Civil::of(at, 0).day
+}
+
 /// The part of a message identifier between `<` and `>`, in Postfix's form: the time in UTC, the
 /// queue id and the host, as in `20261123172412.3456789ABCDE@host.example.org`.
 #[must_use]

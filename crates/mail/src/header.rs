@@ -8,20 +8,20 @@
 
 use std::fmt;
 
-/// The longest header block in bytes that [`Splitter`] takes.
+/// The longest header block in bytes that [`Splitter::new`] takes.
 pub const HEADER_LIMIT: usize = 256 * 1024;
 
 /// The longest field name in bytes; a longer word before a colon makes the line body text. RFC
 /// 5322 section 2.1.1 allows a line 998 bytes.
 const NAME_LIMIT: usize = 998;
 
-/// The header block is longer than [`HEADER_LIMIT`].
+/// The header block is longer than so many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeaderTooLong;
+pub struct HeaderTooLong(pub usize);
 
 impl fmt::Display for HeaderTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the header block is longer than {HEADER_LIMIT} bytes")
+        write!(f, "the header block is longer than {} bytes", self.0)
     }
 }
 
@@ -31,9 +31,11 @@ impl std::error::Error for HeaderTooLong {}
 ///
 /// Feed it until it tells where the body begins, then take the block with [`Splitter::finish`].
 /// The message to store is the block, an empty line, [`Head::body`] and all further bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Splitter {
     buffer: Vec<u8>,
+    /// The most that `buffer` may hold.
+    limit: usize,
     /// Where the line that is being read begins in `buffer`.
     line_start: usize,
     seen_field: bool,
@@ -70,11 +72,29 @@ enum Line {
     Body,
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Splitter {
     /// A splitter at the start of a message.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::bounded(HEADER_LIMIT)
+    }
+
+    /// The same with another limit than [`HEADER_LIMIT`], in bytes.
+    #[must_use]
+    pub const fn bounded(limit: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            limit,
+            line_start: 0,
+            seen_field: false,
+            line: Line::Start,
+        }
     }
 
     /// Takes the next bytes. `Some(n)` says that the block has ended and that the body goes on
@@ -82,7 +102,7 @@ impl Splitter {
     /// [`Splitter::finish`] at the end of the message.
     ///
     /// # Errors
-    /// [`HeaderTooLong`] as soon as more than [`HEADER_LIMIT`] bytes would be kept.
+    /// [`HeaderTooLong`] as soon as more bytes than the limit would be kept.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeaderTooLong> {
         let mut used = 0;
         while used < bytes.len() && !self.ended() {
@@ -94,8 +114,8 @@ impl Splitter {
                     .map_or(rest.len(), |n| n + 1),
                 _ => 1,
             };
-            if self.buffer.len() + take > HEADER_LIMIT {
-                return Err(HeaderTooLong);
+            if self.buffer.len() + take > self.limit {
+                return Err(HeaderTooLong(self.limit));
             }
             self.buffer.extend_from_slice(&rest[..take]);
             used += take;
@@ -419,7 +439,7 @@ mod tests {
         for _ in 0..HEADER_LIMIT / line.len() {
             assert_eq!(splitter.feed(line), Ok(None));
         }
-        assert_eq!(splitter.feed(line), Err(HeaderTooLong));
+        assert_eq!(splitter.feed(line), Err(HeaderTooLong(HEADER_LIMIT)));
     }
 
     #[test]

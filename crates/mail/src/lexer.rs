@@ -99,8 +99,10 @@ fn token_at(text: &[u8], start: usize, first: u8) -> (Kind, usize) {
 fn atom_end(text: &[u8], mut at: usize) -> usize {
     while let Some(&byte) = text.get(at) {
         if byte == b'\\' {
-            at += 1;
-        } else if is_blank(byte) || is_special(byte) {
+            at = escape_end(text, at + 1);
+            continue;
+        }
+        if is_blank(byte) || is_special(byte) {
             break;
         }
         at += 1;
@@ -108,12 +110,21 @@ fn atom_end(text: &[u8], mut at: usize) -> usize {
     at.min(text.len())
 }
 
+/// The place after what a backslash before `at` takes as it is: a byte, or a whole line end.
+fn escape_end(text: &[u8], at: usize) -> usize {
+    if text[at..].starts_with(b"\r\n") {
+        at + 2
+    } else {
+        at + 1
+    }
+}
+
 /// The place after the next unescaped `mark`, and whether there is one.
 fn closing(text: &[u8], mut at: usize, mark: u8) -> (usize, bool) {
     while let Some(&byte) = text.get(at) {
         at += 1;
         if byte == b'\\' {
-            at += 1;
+            at = escape_end(text, at);
         } else if byte == mark {
             return (at, true);
         }
@@ -126,7 +137,7 @@ fn comment_end(text: &[u8], mut at: usize) -> usize {
     while let Some(&byte) = text.get(at) {
         at += 1;
         match byte {
-            b'\\' => at += 1,
+            b'\\' => at = escape_end(text, at),
             b'(' => depth += 1,
             b')' if depth == 1 => return at,
             b')' => depth -= 1,

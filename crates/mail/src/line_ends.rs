@@ -5,31 +5,17 @@
 //! a line end to some receivers and not to others (SMTP smuggling), and so would a NUL be a
 //! string end: each run of either becomes one space.
 
-/// Turns a stream into lines that end in CR LF, however the stream is cut into pieces.
-///
-/// What comes out has no CR without LF, no LF without CR and no NUL, and is empty or ends in
-/// CR LF. It keeps a few bytes of state, whatever is fed.
+/// Writes lines that end in CR LF. What comes out has no CR without LF, no LF without CR and no NUL,
+/// however the input is cut into pieces. It keeps two bytes of state, whatever is fed.
 #[derive(Clone, Debug)]
-pub struct Normaliser {
-    dot_terminates: bool,
-    state: State,
+pub struct LineEnds {
+    /// Nothing came since the last line end.
+    start: bool,
+    junk: Junk,
 }
 
-/// Where the input stands. `junk` means a run of CR or NUL that is not yet known to be one space
-/// or, if it is all CR and an LF follows, nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// At the beginning of a line.
-    Start,
-    /// The line so far is a single dot which may end the input.
-    Dot { junk: Junk },
-    /// Within a line.
-    Line { junk: Junk },
-    /// The lone dot was read.
-    Ended,
-}
-
-/// The run that is held back.
+/// The run of CR and NUL that is held back: it is not yet known to be one space or, if it is all CR
+/// and an LF follows, nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Junk {
     /// None.
@@ -42,6 +28,105 @@ enum Junk {
     NulsThenReturns,
 }
 
+impl LineEnds {
+    /// At the beginning of a line.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            start: true,
+            junk: Junk::None,
+        }
+    }
+
+    /// Whether nothing, not even a CR or NUL, came since the last line end.
+    #[must_use]
+    pub const fn is_start(&self) -> bool {
+        self.start
+    }
+
+    /// Adds bytes that hold neither CR nor LF nor NUL.
+    pub fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if text.is_empty() {
+            return;
+        }
+        if self.junk != Junk::None {
+            out.push(b' ');
+            self.junk = Junk::None;
+        }
+        out.extend_from_slice(text);
+        self.start = false;
+    }
+
+    /// Adds a CR.
+    pub const fn cr(&mut self) {
+        self.start = false;
+        self.junk = match self.junk {
+            Junk::None | Junk::Returns => Junk::Returns,
+            Junk::Nuls | Junk::NulsThenReturns => Junk::NulsThenReturns,
+        };
+    }
+
+    /// Adds a NUL.
+    pub const fn nul(&mut self) {
+        self.start = false;
+        self.junk = Junk::Nuls;
+    }
+
+    /// Ends the line with an LF. Gives whether a CR came right before it.
+    pub fn lf(&mut self, out: &mut Vec<u8>) -> bool {
+        if matches!(self.junk, Junk::Nuls | Junk::NulsThenReturns) {
+            out.push(b' ');
+        }
+        out.extend_from_slice(b"\r\n");
+        let crlf = matches!(self.junk, Junk::Returns | Junk::NulsThenReturns);
+        *self = Self::new();
+        crlf
+    }
+
+    /// Ends a line that was begun.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if !self.start {
+            self.lf(out);
+        }
+    }
+}
+
+impl Default for LineEnds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How many bytes come before the next CR, LF or NUL.
+#[must_use]
+pub fn text_length(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|b| matches!(b, b'\r' | b'\n' | 0))
+        .unwrap_or(bytes.len())
+}
+
+/// Reads the input of `sendmail`: line ends made canonical, and an end at a lone dot if wanted.
+#[derive(Clone, Debug)]
+pub struct Normaliser {
+    dot_terminates: bool,
+    dot: Dot,
+    lines: LineEnds,
+}
+
+/// How far the line may be the lone dot that ends the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dot {
+    /// Not begun, or it is not.
+    No,
+    /// It is a dot so far.
+    Alone,
+    /// It is a dot and carriage returns so far.
+    WithReturns,
+    /// The lone dot was read.
+    Ended,
+}
+
 impl Normaliser {
     /// A normaliser at the beginning of its input. With `dot_terminates` (sendmail without `-i`)
     /// a line that is a single dot ends the input, wherever it is, also in the header block and
@@ -50,7 +135,8 @@ impl Normaliser {
     pub const fn new(dot_terminates: bool) -> Self {
         Self {
             dot_terminates,
-            state: State::Start,
+            dot: Dot::No,
+            lines: LineEnds::new(),
         }
     }
 
@@ -58,95 +144,64 @@ impl Normaliser {
     /// taken, and three more. Bytes after the lone dot are ignored.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         let mut rest = input;
-        while let Some((&first, after)) = rest.split_first() {
-            if self.state == (State::Line { junk: Junk::None }) {
-                let plain = rest
-                    .iter()
-                    .position(|b| is_special(*b))
-                    .unwrap_or(rest.len());
-                out.extend_from_slice(&rest[..plain]);
-                rest = &rest[plain..];
-                if plain > 0 {
-                    continue;
-                }
-            }
-            if self.state == State::Ended {
-                return;
-            }
-            self.step(first, out);
-            rest = after;
+        while !rest.is_empty() {
+            let used = match self.dot {
+                Dot::Ended => return,
+                Dot::No => self.line(rest, out),
+                Dot::Alone | Dot::WithReturns => self.after_dot(rest[0], out),
+            };
+            rest = &rest[used..];
         }
     }
 
     /// Says that the input has ended. Completes a last line that has no line end.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        if !matches!(self.state, State::Start | State::Ended) {
-            self.step(b'\n', out);
+        if self.dot == Dot::No {
+            self.lines.close(out);
         }
+        self.dot = Dot::Ended;
     }
 
     /// Whether the lone dot has been read. Nothing more will come out then.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.state == State::Ended
+        self.dot == Dot::Ended
     }
 
-    fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
-        self.state = match (self.state, byte) {
-            (State::Ended, _)
-            | (
-                State::Dot {
-                    junk: Junk::None | Junk::Returns,
-                },
-                b'\n',
-            ) => State::Ended,
-            (State::Start, b'.') if self.dot_terminates => State::Dot { junk: Junk::None },
-            (State::Start, _) => continue_line(Junk::None, byte, out),
-            (State::Dot { junk }, b'\r' | 0) => State::Dot {
-                junk: junk.and(byte),
-            },
-            (State::Dot { junk }, _) => {
-                out.push(b'.');
-                continue_line(junk, byte, out)
+    /// Reads one special byte, or the text up to it; gives how many bytes that was.
+    fn line(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        match input[0] {
+            b'\n' => {
+                self.lines.lf(out);
             }
-            (State::Line { junk }, _) => continue_line(junk, byte, out),
-        };
-    }
-}
-
-fn continue_line(junk: Junk, byte: u8, out: &mut Vec<u8>) -> State {
-    match byte {
-        b'\r' | 0 => {
-            return State::Line {
-                junk: junk.and(byte),
-            };
-        }
-        b'\n' => {
-            if matches!(junk, Junk::Nuls | Junk::NulsThenReturns) {
-                out.push(b' ');
+            b'\r' => self.lines.cr(),
+            0 => self.lines.nul(),
+            b'.' if self.dot_terminates && self.lines.is_start() => self.dot = Dot::Alone,
+            _ => {
+                let length = text_length(input);
+                self.lines.text(&input[..length], out);
+                return length;
             }
-            out.extend_from_slice(b"\r\n");
-            return State::Start;
         }
-        _ if junk != Junk::None => out.push(b' '),
-        _ => {}
+        1
     }
-    out.push(byte);
-    State::Line { junk: Junk::None }
-}
 
-impl Junk {
-    fn and(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::None | Self::Returns, b'\r') => Self::Returns,
-            (_, b'\r') => Self::NulsThenReturns,
-            _ => Self::Nuls,
+    /// Reads the byte after a dot at the beginning of a line; gives how many bytes were used.
+    fn after_dot(&mut self, byte: u8, out: &mut Vec<u8>) -> usize {
+        match byte {
+            b'\n' => self.dot = Dot::Ended,
+            b'\r' => self.dot = Dot::WithReturns,
+            _ => {
+                self.lines.text(b".", out);
+                if self.dot == Dot::WithReturns {
+                    self.lines.cr();
+                }
+                self.dot = Dot::No;
+                return 0;
+            }
         }
+        1
     }
-}
-
-fn is_special(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n' | 0)
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub struct Changes {
     pub fields: usize,
     /// How many bodies were encoded anew.
     pub bodies: usize,
+    /// Text before the first or after the last part of a multipart, which no reader sees, or blanks
+    /// at the end of a boundary were changed.
+    pub outside: bool,
     /// A DKIM signature that the message carries no longer fits it (RFC 6376).
     pub dkim_broken: bool,
     /// A part within a `multipart/signed` was changed (S/MIME, PGP/MIME; RFC 1847), so its
@@ -78,7 +81,7 @@ impl Changes {
     /// Whether anything was changed.
     #[must_use]
     pub const fn any(self) -> bool {
-        self.fields > 0 || self.bodies > 0
+        self.fields > 0 || self.bodies > 0 || self.outside
     }
 }
 
@@ -95,6 +98,9 @@ impl fmt::Display for Changes {
         )?;
         let bodies = if self.bodies == 1 { "body" } else { "bodies" };
         write!(f, " and {} {bodies}", self.bodies)?;
+        if self.outside {
+            f.write_str("; text outside its parts changed")?;
+        }
         if self.dkim_broken {
             f.write_str("; its DKIM signature no longer verifies")?;
         }
@@ -147,6 +153,8 @@ struct Writer {
     out: Vec<u8>,
     body: Recode,
     aside: Recode,
+    /// What stands aside is part of something that is signed.
+    aside_signed: bool,
     /// The next header block is that of a message, not of a part.
     at_message: bool,
     /// Nothing more is fed: the message ends with the body that is open.
@@ -167,6 +175,7 @@ impl Writer {
             out: Vec::new(),
             body: Recode::Copy,
             aside,
+            aside_signed: false,
             at_message: true,
             last: false,
             signatures: Signatures::default(),
@@ -209,16 +218,31 @@ impl Writer {
         (recode, labels)
     }
 
+    /// Notes a change to what stands outside the parts, if there was one.
+    fn note_outside(&mut self, changed: bool) {
+        if changed {
+            self.changes.outside = true;
+            self.changes.signed_part_changed |= self.aside_signed;
+            self.changes.dkim_broken |= !self.signatures.is_empty();
+        }
+    }
+
     /// Counts a change at this place.
     fn note(&mut self, part: usize, around: &[Around]) {
-        self.changes.signed_part_changed |= around.iter().any(|around| around.signed);
+        self.changes.signed_part_changed |= is_signed(around);
         // The body hash covers everything after the message's own header block.
         self.changes.dkim_broken |= part > 0 && !self.signatures.is_empty();
     }
 }
 
+/// Whether something around is signed.
+fn is_signed(around: &[Around]) -> bool {
+    around.iter().any(|around| around.signed)
+}
+
 impl Sink for Writer {
     fn head(&mut self, part: usize, entity: &Entity, around: &[Around], head: Head<'_>) {
+        self.aside_signed = is_signed(around);
         if part == 0 {
             self.signatures = Signatures::read(head.block);
         }
@@ -253,7 +277,11 @@ impl Sink for Writer {
     fn text(&mut self, place: Place, bytes: &[u8]) {
         match place {
             Place::Body => self.body.text(bytes, &mut self.out),
-            Place::Aside => self.aside.text(bytes, &mut self.out),
+            Place::Aside => {
+                let at = self.out.len();
+                self.aside.text(bytes, &mut self.out);
+                self.note_outside(self.out[at..] != *bytes);
+            }
         }
     }
 
@@ -269,12 +297,14 @@ impl Sink for Writer {
         self.body = Recode::Copy;
     }
 
-    fn boundary(&mut self, bytes: &[u8]) {
+    fn boundary(&mut self, bytes: &[u8], around: &[Around]) {
+        self.aside_signed = is_signed(around);
         // Blanks after a boundary mean nothing; most lines have none.
         let text = bytes.trim_ascii_end();
         if words::has_long_line(bytes) {
             self.out.extend_from_slice(text);
             self.out.extend_from_slice(b"\r\n");
+            self.note_outside(true);
         } else {
             self.out.extend_from_slice(bytes);
         }

@@ -15,6 +15,9 @@ use mail::{Address, repair};
 
 pub use names::NameForm;
 
+/// The longest address in bytes that Reply-To is given: a line has room for it.
+const LONGEST_REPLY_ADDRESS: usize = 900;
+
 /// The From policy of one gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -328,8 +331,12 @@ impl Rewriter<'_> {
         }
         let mailbox = |author: &Author| {
             let address = author.address.as_ref().filter(|a| names::is_reachable(a))?;
-            // In a header without SMTPUTF8 another form has no place.
+            // In a header without SMTPUTF8 another form has no place, nor has one in a line that is
+            // too short for it. (No server takes one of 256 bytes or more: RFC 5321 section 4.5.3.1.3.)
             let address = repair::ascii_address(address)?;
+            if address.as_str().len() > LONGEST_REPLY_ADDRESS {
+                return None;
+            }
             let name = author.name.as_ref().or(author.comment.as_ref());
             Some(authors::mailbox(name.map(String::as_str), &address))
         };

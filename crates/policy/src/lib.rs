@@ -6,13 +6,17 @@
 #![forbid(unsafe_code)]
 
 pub mod aliases;
+pub mod budget;
 pub mod control;
 pub mod from;
 pub mod listing;
 pub mod log;
 pub mod outgoing;
+pub mod providers;
+pub mod quota;
 pub mod rewrite;
 pub mod schedule;
 pub mod settings;
 pub mod sysexits;
+pub mod users;
 pub mod verdict;

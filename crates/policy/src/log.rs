@@ -231,6 +231,8 @@ pub enum Line<'a> {
         uid: u32,
         /// The envelope sender.
         sender: Option<&'a Address>,
+        /// The script that the message names as its author.
+        script: Option<&'a str>,
     },
     /// An SMTP client handed in a message.
     Accepted {
@@ -240,6 +242,8 @@ pub enum Line<'a> {
         client: Client<'a>,
         /// How it authenticated.
         login: Option<Login<'a>>,
+        /// The script that the message names as its author.
+        script: Option<&'a str>,
     },
     /// The Message-ID of a message, without its angle brackets.
     MessageId {
@@ -410,6 +414,15 @@ pub enum Line<'a> {
         id: QueueId,
         /// The gateway that may have taken it.
         gateway: &'a str,
+    },
+    /// What a refusal of a message means, and what to do. It follows the line of the refusal.
+    Explained {
+        /// The message.
+        id: QueueId,
+        /// What it means.
+        meaning: &'a str,
+        /// What to do.
+        remedy: &'a str,
     },
     /// A message goes out other than it was handed in, because of the From policy or of what the
     /// gateway can carry.

@@ -39,6 +39,8 @@ pub struct Content {
     findings: Findings,
     /// The header block; `None` if it is too long to be worked on.
     block: Option<Vec<u8>>,
+    /// An empty line follows the header block.
+    separated: bool,
 }
 
 /// Why a message must not go to a gateway. It is the message's fault.
@@ -98,10 +100,13 @@ impl Reading {
     pub fn finish(self) -> Content {
         let end = HeaderBlock::split(&self.head).0.as_bytes().len();
         let mut block = self.head;
+        let ends_there = self.head_ended && end == block.len();
+        let separated = ends_there || block[end..].starts_with(b"\r\n");
         block.truncate(end);
         Content {
             findings: self.scanner.finish(),
             block: (end <= BLOCK_LIMIT).then_some(block),
+            separated,
         }
     }
 }
@@ -129,11 +134,15 @@ impl Content {
             sender: sender.cloned(),
             changes: from::Changes::default(),
         };
-        let outgoing = match (&self.block, rules.is_idle()) {
+        let mut outgoing = match (&self.block, rules.is_idle()) {
             (_, true) => stays,
             (Some(block), false) => rules.apply(host, block, sender).map_err(Unfit::Refused)?,
             (None, false) => return Err(Unfit::HeaderTooLong),
         };
+        if let Some(block) = outgoing.block.as_mut().filter(|_| !self.separated) {
+            // What told the body from the old block may not tell it from the new one.
+            block.extend_from_slice(b"\r\n");
+        }
         let eight_bit = self.findings.eight_bit();
         let plan = Plan::new(self.findings, channel);
         let old = self.block.map_or(0, |block| block.len());
@@ -287,6 +296,22 @@ mod tests {
             assert_eq!(sent(&plain, &Rules::default(), EIGHT, size), plain);
         }
         assert!(sent("", &rules(), EIGHT, 9).starts_with("From: n@d.example\r\n"));
+    }
+
+    #[test]
+    fn a_body_does_not_become_part_of_a_new_header_block() {
+        for body in [
+            " folded\r\n",
+            "Subject\r\n",
+            "To: x\r\n no field\r\nhere\r\n",
+        ] {
+            let block_end = HeaderBlock::split(body.as_bytes()).1;
+            let (block, body) = body.split_at(block_end);
+            for size in [1, 1 << 16] {
+                let out = sent(&format!("{block}{body}"), &rules(), EIGHT, size);
+                assert_eq!(out, format!("{block}From: n@d.example\r\n\r\n{body}"));
+            }
+        }
     }
 
     #[test]

@@ -7,20 +7,26 @@
 
 mod document;
 mod keys;
+mod limits;
 mod nearest;
+mod network;
 mod read;
 mod scan;
 mod values;
 
 use crate::from;
+use crate::providers::{self, Preset};
 use mail::Address;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use document::{manual, sample};
 pub use keys::{Fallback, KEYS, Key, Kind, Section};
+pub use limits::{Counted, FallbackGateway, Overflow, Period, Quota, QuotaLimit, Rate, ResetTime};
+pub use network::{Network, NetworkError};
 
 /// Everything that the settings file decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +55,14 @@ pub struct Settings {
     pub aliases: Option<PathBuf>,
     /// `[rewrite]`.
     pub rewrite: Rewrite,
+    /// `file` of `[replies]`: rules of the admin's own, for [`crate::verdict::Rulebook::with_own`].
+    pub replies: Option<PathBuf>,
     /// The `[gateway NAME]` sections, in the order of the file. For now there is exactly one.
     pub gateways: Vec<Gateway>,
     /// `[listen]`.
     pub listen: Listen,
+    /// `[limits]`.
+    pub doors: Doors,
     /// `[log]`.
     pub log: Log,
 }
@@ -150,6 +160,8 @@ pub struct Gateway {
     pub name: String,
     /// By SMTP, or into a folder instead.
     pub deliver: Deliver,
+    /// `provider`.
+    pub provider: Option<Preset>,
     /// Host name or address. With `deliver = capture:` and no host, the gateway's name.
     pub host: String,
     /// TCP port.
@@ -166,8 +178,33 @@ pub struct Gateway {
     pub password: Option<PasswordSource>,
     /// How many sessions may be open at once, at least 1.
     pub max_connections: u32,
+    /// How many transactions one session may have; `None`: any number.
+    pub max_messages_per_connection: Option<NonZeroU32>,
+    /// How many recipients one transaction may have; `None`: as many as the gateway says.
+    pub max_recipients: Option<NonZeroU32>,
+    /// How long a session without work stays open.
+    pub idle_close: Duration,
+    /// How fast mail may be sent; `None`: as fast as the gateway takes it.
+    pub rate: Option<Rate>,
+    /// How much mail may be sent, and what happens beyond.
+    pub quota: Quota,
+    /// Which gateway takes over when this one is down.
+    pub fallback: Option<FallbackGateway>,
+    /// Its share among gateways that stand side by side, 1 to 1000.
+    pub weight: u32,
     /// Whom mail may be from, as `[from]` and the section itself say.
     pub from: from::Rules,
+}
+
+impl Gateway {
+    /// Whose replies it gives, as the table of replies names them: by `provider`, else by `host`.
+    #[must_use]
+    pub fn family(&self) -> Option<&'static str> {
+        match &self.provider {
+            Some(preset) => Some(preset.provider.family),
+            None => providers::family_of_host(&self.host),
+        }
+    }
 }
 
 /// `deliver` of a gateway.
@@ -204,16 +241,53 @@ pub enum PasswordSource {
 /// `[listen]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// Where programs of this host may hand in mail by SMTP. Loopback addresses only.
+    /// Where programs of this host, and hosts in `allow`, may hand in mail by SMTP.
     pub smtp: Vec<SocketAddr>,
-    /// Where other hosts may hand in mail, over TLS and after authentication.
+    /// Where all hosts may hand in mail, over TLS and after authentication.
     pub submission: Vec<SocketAddr>,
+    /// Hosts that need neither, beside this one.
+    pub allow: Vec<Network>,
     /// The certificate chain for `submission`, PEM.
     pub tls_cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub tls_key: Option<PathBuf>,
     /// Who may authenticate at `submission`.
     pub users_file: Option<PathBuf>,
+}
+
+impl Listen {
+    /// Whether `allow` names a client at this address, so that it needs no password anywhere.
+    #[must_use]
+    pub fn allows(&self, client: IpAddr) -> bool {
+        self.allow.iter().any(|network| network.contains(client))
+    }
+
+    /// Whether it may hand in mail at `smtp`: those of this host may as well.
+    #[must_use]
+    pub fn admits(&self, client: IpAddr) -> bool {
+        client.to_canonical().is_loopback() || self.allows(client)
+    }
+}
+
+/// `[limits]`: what clients may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doors {
+    /// Sessions at one door at a time.
+    pub max_sessions: usize,
+    /// Of these, sessions of one uid or address.
+    pub max_sessions_per_client: usize,
+    /// Recipients of one message.
+    pub max_recipients: usize,
+    /// The header block of one message, in bytes.
+    pub max_header_size: usize,
+    /// One line of a command, in bytes.
+    pub max_command_length: usize,
+    /// Errors in a session since its last message.
+    pub max_errors: usize,
+    /// Time for one command at a port.
+    pub command_timeout: Duration,
+    /// The same at the submit socket.
+    pub socket_timeout: Duration,
 }
 
 /// `[log]`.
@@ -282,6 +356,7 @@ impl Settings {
             &mut self.aliases,
             &mut self.rewrite.senders,
             &mut self.rewrite.recipients,
+            &mut self.replies,
         ];
         self.paths.resolve(base);
         let mut paths: Vec<&mut PathBuf> = optional.into_iter().flatten().collect();

@@ -1,10 +1,14 @@
-//! `relayctl`: the admin's tool. It asks the running relayd over its control socket.
+//! `relayctl`: the admin's tool. It asks the running relayd over its control socket, and keeps the
+//! files that an admin should not write by hand.
 #![forbid(unsafe_code)]
+
+mod knowledge;
+mod user;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, Command};
 use host::control::{self, ControlError};
 use policy::control::{Request, StatusLine};
 use policy::settings::Paths;
@@ -23,13 +27,19 @@ fn main() -> ExitCode {
             return ExitCode::from(status.code());
         }
     };
+    match matches.subcommand() {
+        Some(("providers", arguments)) => return knowledge::providers(arguments),
+        Some(("reply", arguments)) => return knowledge::reply(arguments),
+        Some(("user", arguments)) => return user::run(arguments),
+        _ => {}
+    }
     let paths = match paths() {
         Ok(paths) => paths,
         Err(problem) => return fail(ExitStatus::Config, &problem),
     };
-    let done = match matches.subcommand_name() {
-        Some("reload") => control::command(&paths.run, &Request::Reload),
-        Some("flush") => control::command(&paths.run, &Request::Flush),
+    let done = match matches.subcommand() {
+        Some(("reload", _)) => control::command(&paths.run, &Request::Reload),
+        Some(("flush", _)) => control::command(&paths.run, &Request::Flush),
         _ => status(&paths),
     };
     match done {
@@ -41,7 +51,7 @@ fn main() -> ExitCode {
 fn command_line() -> Command {
     Command::new("relayctl")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Asks the running relayd")
+        .about("The admin's tool of relayd")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -50,6 +60,24 @@ fn command_line() -> Command {
         )
         .subcommand(Command::new("flush").about("Try everything that waits now"))
         .subcommand(Command::new("status").about("Show the gateway and the queue"))
+        .subcommand(
+            Command::new("providers")
+                .about("List the providers that relayd knows, or all about one")
+                .arg(Arg::new("name").value_name("NAME")),
+        )
+        .subcommand(
+            Command::new("reply")
+                .about("Say what a reply of the gateway means, and what relayd does about it")
+                .arg(Arg::new("stage").value_name("STAGE").required(true))
+                .arg(
+                    Arg::new("reply")
+                        .value_name("REPLY")
+                        .required(true)
+                        .num_args(1..),
+                )
+                .arg(Arg::new("provider").long("provider").value_name("NAME")),
+        )
+        .subcommand(user::command_line())
 }
 
 /// Where relayd is, by its settings; where there are none, the compiled-in folders.

@@ -10,6 +10,7 @@ use mail::completion::{self, Completion};
 use mail::header::{Head, HeaderBlock, HeaderTooLong, Splitter};
 use mail::{Envelope, Origin, QueueId, Submitter, Timestamp};
 use policy::log::{Client, Line, Login};
+use smtp::sasl::Mechanism;
 use spool::{Draft, ErrorKind, Meta, Source, SpoolError};
 
 use crate::relay::Relay;
@@ -65,22 +66,30 @@ impl fmt::Display for AcceptError {
 pub(crate) struct Submission {
     pub(crate) envelope: Envelope,
     pub(crate) submitter: Submitter,
-    /// How it came in, for its Received field: the name given in EHLO and the protocol, such as
-    /// `ESMTP`; `None` for what `sendmail` hands over.
-    pub(crate) session: Option<(String, &'static str)>,
+    /// `None` for what `sendmail` hands over.
+    pub(crate) introduction: Option<Introduction>,
     /// The file in `maildrop` that it is made from.
     pub(crate) source: Option<Source>,
 }
 
-/// Makes the addresses of an envelope complete: rewritten, qualified, led on by the aliases.
-fn complete_envelope(envelope: &mut Envelope, relay: &Relay, running: &Running) {
+/// How an SMTP client introduced itself.
+pub(crate) struct Introduction {
+    /// The name given in EHLO.
+    pub(crate) hello: String,
+    /// The protocol as Received fields name it, such as `ESMTP`.
+    pub(crate) protocol: &'static str,
+    /// How it authenticated, if it did.
+    pub(crate) mechanism: Option<Mechanism>,
+}
+
+/// Makes the addresses of an envelope complete: rewritten, qualified, led on by the aliases. Gives
+/// what the log is to say about it once the message has its id.
+fn complete_envelope(envelope: &mut Envelope, relay: &Relay, running: &Running) -> Vec<String> {
     let Current { aliases, problems } = running.aliases.current();
     for problem in problems {
         relay.log.warn(&problem.to_string());
     }
-    for warning in policy::aliases::complete(envelope, &aliases, &running.rules()) {
-        relay.log.warn(&warning);
-    }
+    policy::aliases::complete(envelope, &aliases, &running.rules())
 }
 
 /// A message whose content is coming in. Dropping it leaves nothing behind.
@@ -92,9 +101,11 @@ pub(crate) struct Reception {
 
 impl Reception {
     pub(crate) fn new(relay: &Arc<Relay>, submission: Submission) -> Self {
+        let writer = Writer::new(relay, submission);
+        let limit = writer.running.settings.doors.max_header_size;
         Self {
-            splitter: Some(Splitter::new()),
-            writer: Writer::new(relay, submission),
+            splitter: Some(Splitter::bounded(limit)),
+            writer,
         }
     }
 
@@ -171,6 +182,8 @@ struct Writer {
     relay: Arc<Relay>,
     running: Arc<Running>,
     submission: Submission,
+    /// About its recipients, for the log.
+    warnings: Vec<String>,
     arrival: Timestamp,
     /// The header block as it was handed in.
     block: Vec<u8>,
@@ -182,11 +195,12 @@ struct Writer {
 impl Writer {
     fn new(relay: &Arc<Relay>, mut submission: Submission) -> Self {
         let running = relay.running();
-        complete_envelope(&mut submission.envelope, relay, &running);
+        let warnings = complete_envelope(&mut submission.envelope, relay, &running);
         Self {
             relay: Arc::clone(relay),
             running,
             submission,
+            warnings,
             arrival: host::clock::wall(),
             block: Vec::new(),
             pending: Vec::new(),
@@ -258,8 +272,11 @@ impl Writer {
     /// The trace field (RFC 5321 section 4.4), worded as Postfix words it.
     fn received(&self, id: QueueId, date: &str) -> String {
         let host = &self.running.hostname;
-        match (&self.submission.submitter, &self.submission.session) {
-            (Submitter::Client { address, .. }, Some((hello, protocol))) => {
+        match (&self.submission.submitter, &self.submission.introduction) {
+            (Submitter::Client { address, .. }, Some(introduction)) => {
+                let Introduction {
+                    hello, protocol, ..
+                } = introduction;
                 let literal = if address.contains(':') {
                     format!("IPv6:{address}")
                 } else {
@@ -282,7 +299,17 @@ impl Writer {
     fn log(&self, meta: &Meta) {
         let log = &self.relay.log;
         let sender = meta.envelope.sender.as_ref();
-        log.write(&origin_line(meta));
+        let introduction = self.submission.introduction.as_ref();
+        log.write(&origin_line(
+            meta,
+            introduction.and_then(|told| told.mechanism),
+        ));
+        for warning in &self.warnings {
+            log.write(&Line::Warning {
+                service: "cleanup",
+                text: &format!("{}: {warning}", meta.id),
+            });
+        }
         let message_id = HeaderBlock::new(&self.block)
             .get("Message-Id")
             .map(|field| field.text())
@@ -307,12 +334,14 @@ impl Writer {
 }
 
 /// Who handed the message in, as Postfix's pickup or smtpd logs it.
-fn origin_line(meta: &Meta) -> Line<'_> {
+fn origin_line(meta: &Meta, mechanism: Option<Mechanism>) -> Line<'_> {
+    let script = meta.origin.script.as_deref();
     match &meta.origin.submitter {
         Submitter::Local { uid, .. } => Line::Pickup {
             id: meta.id,
             uid: *uid,
             sender: meta.envelope.sender.as_ref(),
+            script,
         },
         Submitter::Client { address, user } => Line::Accepted {
             id: meta.id,
@@ -324,10 +353,14 @@ fn origin_line(meta: &Meta) -> Line<'_> {
                 },
                 address: address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             },
-            login: user.as_deref().map(|user| Login {
-                mechanism: "PLAIN",
-                user,
-            }),
+            login: user
+                .as_deref()
+                .zip(mechanism)
+                .map(|(user, mechanism)| Login {
+                    mechanism: mechanism.name(),
+                    user,
+                }),
+            script,
         },
     }
 }

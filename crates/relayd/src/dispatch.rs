@@ -362,6 +362,7 @@ impl Dispatcher {
 fn limits(running: &Running) -> Limits {
     Limits {
         max_connections: running.gateway().max_connections,
+        idle_close: running.gateway().idle_close,
         queue_lifetime: running.settings.queue_lifetime,
         ..Limits::default()
     }

@@ -2,21 +2,21 @@
 //! and closes them and lets clients in; `session` is what is then talked.
 
 mod crowd;
+mod deadline;
 mod session;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mail::Submitter;
-use policy::log::Line;
+use policy::log::{Count, Line};
 use policy::settings::Listen;
 use policy::sysexits::ExitStatus;
-use smtp::server::{AuthOffer, Server, ServerConfig};
+use smtp::server::{AuthOffer, Limits, Server, ServerConfig};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::Failure;
@@ -24,18 +24,9 @@ use crate::listen::{self, Port, TcpDoor};
 use crate::relay::Relay;
 use crate::running::Running;
 
-use crowd::Crowd;
-use session::{Session, log_client, say_full};
+use crowd::{Crowd, Places, Taken};
+use session::{Session, log_client, say_full, say_not_for_you};
 
-/// Sessions that one door has at once; further clients wait to be accepted.
-const SESSIONS: usize = 256;
-/// Sessions that one uid, or one address at the submission port, has at once. `sendmail` leaves its
-/// mail in `maildrop` where it is not let in, so nothing is lost by it.
-const SESSIONS_OF_ONE: usize = 192;
-/// How long a client on a port may be silent (Postfix's `smtpd_timeout`).
-const PORT_SILENCE: Duration = Duration::from_secs(300);
-/// The same on the submit socket, where mailers keep one `sendmail -bs` for as long as they live.
-const SOCKET_SILENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long to wait after the system refused to accept a connection, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -98,62 +89,69 @@ fn unwatched(error: io::Error) -> Failure {
 }
 
 async fn accept_local(relay: Arc<Relay>, listener: UnixListener) {
-    let (places, crowd) = (
-        Arc::new(Semaphore::new(SESSIONS)),
-        Crowd::new(SESSIONS_OF_ONE),
-    );
+    let (places, crowd) = (Arc::new(Places::default()), Arc::new(Crowd::default()));
     let mut stopping = relay.stopping.clone();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next(&relay, &places, listener.accept()) => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, _)) => {
+            (place, Ok((stream, _))) => {
                 let (relay, crowd) = (Arc::clone(&relay), Arc::clone(&crowd));
                 tokio::spawn(async move {
                     local_session(&relay, stream, &crowd).await;
                     drop(place);
                 });
             }
-            Err(error) => cannot_accept(&relay, &error).await,
+            (_, Err(error)) => cannot_accept(&relay, &error).await,
         }
     }
 }
 
 async fn accept_remote(relay: Arc<Relay>, listener: TcpListener, port: Port) {
-    // All local programs have the same address.
-    let share = match port {
-        Port::Smtp => SESSIONS,
-        Port::Submission => SESSIONS_OF_ONE,
-    };
-    let (places, crowd) = (Arc::new(Semaphore::new(SESSIONS)), Crowd::new(share));
+    let (places, crowd) = (Arc::new(Places::default()), Arc::new(Crowd::default()));
     let mut stopping = relay.stopping.clone();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next(&relay, &places, listener.accept()) => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            (place, Ok((stream, peer))) => {
                 let (relay, crowd) = (Arc::clone(&relay), Arc::clone(&crowd));
                 tokio::spawn(async move {
-                    match crowd.enter(peer.ip().to_string()) {
-                        Some(_place) => remote_session(&relay, stream, peer, port).await,
+                    // An IPv4 client of a port that is open for IPv6 too.
+                    let client = peer.ip().to_canonical();
+                    match crowd.enter(client.to_string(), share(&relay, client)) {
+                        Some(_place) => remote_session(&relay, stream, client, port).await,
                         None => say_full(&relay, stream).await,
                     }
                     drop(place);
                 });
             }
-            Err(error) => cannot_accept(&relay, &error).await,
+            (_, Err(error)) => cannot_accept(&relay, &error).await,
         }
     }
+}
+
+/// The next client, once there is a place for it.
+async fn next<S>(
+    relay: &Relay,
+    places: &Arc<Places>,
+    accepting: impl Future<Output = io::Result<S>>,
+) -> (Taken, io::Result<S>) {
+    let most = || relay.running().settings.doors.max_sessions;
+    let place = places.take(most).await;
+    (place, accepting.await)
+}
+
+/// How many sessions one client may have. All programs of this host have the same address.
+fn share(relay: &Relay, client: IpAddr) -> usize {
+    if client.is_loopback() {
+        return usize::MAX;
+    }
+    relay.running().settings.doors.max_sessions_per_client
 }
 
 async fn cannot_accept(relay: &Relay, error: &io::Error) {
@@ -163,52 +161,81 @@ async fn cannot_accept(relay: &Relay, error: &io::Error) {
 
 async fn local_session(relay: &Arc<Relay>, stream: UnixStream, crowd: &Arc<Crowd>) {
     let Ok(peer) = stream.peer_cred() else { return };
-    let Some(_place) = crowd.enter(format!("uid {}", peer.uid())) else {
+    let running = relay.running();
+    let share = running.settings.doors.max_sessions_per_client;
+    let Some(_place) = crowd.enter(format!("uid {}", peer.uid()), share) else {
         return say_full(relay, stream).await;
     };
     let submitter = Submitter::Local {
         uid: peer.uid(),
         login: relay.login_of(peer.uid()).await,
     };
-    let running = relay.running();
     let mut config = config(&running);
     config.chunking = true;
-    Session::new(relay, running, submitter, Box::new(stream), SOCKET_SILENCE)
-        .run(Server::new(config))
+    config.bare_lf = true;
+    let silence = running.settings.doors.socket_timeout;
+    Session::new(relay, running, submitter, Box::new(stream), silence)
+        .run(&mut Server::new(config))
         .await;
 }
 
-async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, peer: SocketAddr, port: Port) {
+async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, client: IpAddr, port: Port) {
     // A lost option costs speed only.
     let _ = stream.set_nodelay(true);
     let running = relay.running();
+    let listen = &running.settings.listen;
+    if port == Port::Smtp && !listen.admits(client) {
+        return say_not_for_you(relay, stream, client).await;
+    }
+    let known = listen.allows(client);
     let mut config = config(&running);
     config.as_is = false;
     if port == Port::Submission {
         config.starttls = true;
         config.auth = AuthOffer::AfterTls;
-        config.auth_required = true;
+        config.auth_required = !known;
+        config.in_step = true;
     }
     let submitter = Submitter::Client {
-        address: peer.ip().to_string(),
+        address: client.to_string(),
         user: None,
     };
+    let silence = running.settings.doors.command_timeout;
     relay.log.write(&Line::Connected {
-        client: log_client(peer.ip()),
+        client: log_client(client),
     });
-    Session::new(relay, running, submitter, Box::new(stream), PORT_SILENCE)
-        .of_client(peer.ip())
-        .run(Server::new(config))
+    let mut server = Server::new(config);
+    Session::new(relay, running, submitter, Box::new(stream), silence)
+        .of_client(client)
+        .run(&mut server)
         .await;
+    let counts: Vec<Count<'_>> = server.counts().iter().map(log_count).collect();
     relay.log.write(&Line::Disconnected {
-        client: log_client(peer.ip()),
-        counts: &[],
+        client: log_client(client),
+        counts: &counts,
     });
 }
 
+/// A count of commands as the log shows it.
+const fn log_count(count: &smtp::server::Count) -> Count<'static> {
+    Count {
+        command: count.command,
+        accepted: count.accepted,
+        total: count.total,
+    }
+}
+
 fn config(running: &Running) -> ServerConfig {
+    let doors = &running.settings.doors;
+    let limits = Limits {
+        line: doors.max_command_length,
+        errors: u32::try_from(doors.max_errors).unwrap_or(u32::MAX),
+        ..Limits::default()
+    };
     ServerConfig {
         size_limit: running.settings.message_size_limit,
+        max_recipients: doors.max_recipients,
+        limits,
         ..ServerConfig::new(&running.hostname)
     }
 }

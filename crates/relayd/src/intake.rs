@@ -130,7 +130,7 @@ async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> 
     let submission = Submission {
         envelope: file.envelope().clone(),
         submitter: Submitter::Local { uid, login },
-        session: None,
+        introduction: None,
         source: Some(Source::Drop(file.name())),
     };
     let mut reception = Reception::new(relay, submission);

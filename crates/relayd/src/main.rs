@@ -32,7 +32,6 @@ mod running;
 mod serve;
 mod settle;
 mod tls;
-mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

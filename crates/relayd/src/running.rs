@@ -11,11 +11,12 @@ use policy::aliases::Rules;
 use policy::from::Host;
 use policy::rewrite::Map;
 use policy::settings::{Deliver, Gateway, PasswordSource, Settings, Tls};
+use policy::users::Users;
+use policy::verdict::{Judge, Rulebook};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::place;
 use crate::tls;
-use crate::users::Users;
 
 /// Settings that have been found good, ready for use.
 pub(crate) struct Running {
@@ -34,6 +35,8 @@ pub(crate) struct Running {
     /// `[rewrite]`.
     senders: Map,
     recipients: Map,
+    /// What the gateway's refusals mean.
+    rules: Rulebook,
 }
 
 impl Running {
@@ -84,6 +87,11 @@ impl Running {
         };
         let senders = map("senders", &settings.rewrite.senders);
         let recipients = map("recipients", &settings.rewrite.recipients);
+        let rules = host::replies::load(settings.replies.as_deref(), &keeper);
+        let rules = rules.unwrap_or_else(|text| {
+            note("replies", ("file", text));
+            Rulebook::built_in()
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -100,6 +108,7 @@ impl Running {
             aliases: Arc::new(Source::new(settings.aliases.clone(), keeper)),
             senders,
             recipients,
+            rules,
             settings,
         })
     }
@@ -127,6 +136,15 @@ impl Running {
     pub(crate) fn keep_aliases_of(&mut self, before: &Self) {
         if self.settings.aliases == before.settings.aliases {
             self.aliases = Arc::clone(&before.aliases);
+        }
+    }
+
+    /// Who says what the gateway's answers mean.
+    pub(crate) fn judge(&self) -> Judge<'_> {
+        Judge {
+            rules: &self.rules,
+            provider: self.gateway().family(),
+            soft_bounce: self.settings.soft_bounce,
         }
     }
 
@@ -202,7 +220,7 @@ fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>, Fault> {
         .map_err(|error| ("tls_cert", error))
 }
 
-/// A key or a list of hashes that everybody may read is no secret (I8).
+/// A key that everybody may read is no secret (I8).
 fn check_private(file: &Path) -> Result<(), String> {
     let named = |what: String| format!("{}: {what}", file.display());
     let status = File::open(file)
@@ -221,8 +239,7 @@ fn users(settings: &Settings) -> Result<Option<Users>, Fault> {
     let Some(file) = &settings.listen.users_file else {
         return Ok(None);
     };
-    check_private(file)
-        .and_then(|()| Users::read(file))
+    host::users::read(file)
         .map(Some)
         .map_err(|error| ("users_file", error))
 }

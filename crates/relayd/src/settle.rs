@@ -8,8 +8,9 @@ use mail::{Envelope, Recipient, StatusCode};
 use policy::log::{self, Delays, Delivery, Line, Server, Status};
 use policy::outgoing::Unfit;
 use policy::schedule::{AttemptEnd, AttemptOutcome};
-use policy::verdict::{self, Scope, Undeliverable, Verdict};
-use smtp::client::{Refusal, TransactionReport};
+use policy::verdict::{self, Advice, Ruling, Scope, Undeliverable, Verdict};
+use smtp::Stage;
+use smtp::client::TransactionReport;
 use smtp::reply::Reply;
 use spool::{Meta, OutcomeKind};
 
@@ -36,6 +37,8 @@ struct Finding {
     code: StatusCode,
     status: Status,
     text: String,
+    /// What it means, where the text does not say it all.
+    advice: Option<Advice>,
 }
 
 /// Records and logs what a transaction came to; gives what it means for the message.
@@ -77,6 +80,7 @@ pub(crate) async fn settle_capture(
         code,
         status,
         text,
+        advice: None,
     };
     let timing = Timing {
         sending: host::clock::monotonic().saturating_sub(attempt.begun),
@@ -106,6 +110,7 @@ pub(crate) async fn settle_unfit(
             Status::Bounced
         },
         text: unfit.to_string(),
+        advice: None,
     };
     let far = (log::Relay::None, "none");
     let mut findings = alike(relay, &attempt, far, &finding, Timing::default());
@@ -149,12 +154,23 @@ fn interpret(
     timing: Timing,
 ) -> Findings {
     let mut findings = Findings::default();
-    let meta = &attempt.meta;
+    let (meta, results) = (&attempt.meta, &report.results);
+    let served = results.iter().any(Result::is_ok);
+    let mut told: Vec<Advice> = Vec::new();
     let tried = attempt.places.iter().zip(attempt.recipients());
-    for ((place, recipient), answer) in tried.zip(&report.results) {
+    for ((place, recipient), answer) in tried.zip(results) {
         let finding = match answer {
-            Ok(reply) => sent(reply),
-            Err(refusal) => refused(&mut findings, running, &meta.envelope, server, refusal),
+            Ok(reply) => accepted(&mut findings, running, meta, server, reply),
+            Err(refusal) => {
+                let judge = running.judge();
+                let (ruling, text) = judge.of_refusal(server, refusal, results.len());
+                let ruling = if served {
+                    ruling.beside_others()
+                } else {
+                    ruling
+                };
+                refused(&mut findings, &meta.envelope, ruling, text)
+            }
         };
         let line = delivery(
             meta,
@@ -164,11 +180,19 @@ fn interpret(
             (finding.code, finding.status, &finding.text),
         );
         relay.log.write(&Line::Delivery(line));
+        if let Some(advice) = finding.advice.clone().filter(|new| !told.contains(new)) {
+            relay.log.write(&Line::Explained {
+                id: meta.id,
+                meaning: &advice.meaning,
+                remedy: &advice.remedy,
+            });
+            told.push(advice);
+        }
         if let Some(kind) = finding.kind {
-            let (relay, text) = (server.to_string(), &finding.text);
+            let (relay, text) = (server.to_string(), finding.explained());
             findings
                 .outcomes
-                .push(outcome(*place, kind, finding.code, &relay, text));
+                .push(outcome(*place, kind, finding.code, &relay, &text));
         }
     }
     if findings.is_uncertain() {
@@ -180,24 +204,42 @@ fn interpret(
     findings
 }
 
-fn sent(reply: &Reply) -> Finding {
-    Finding {
-        kind: Some(OutcomeKind::Sent),
-        code: reply.status.unwrap_or(StatusCode::new(2, 0, 0)),
-        status: Status::Sent,
-        text: reply.to_string(),
+impl Finding {
+    /// What `mailq` shows: of mail that is kept with what its refusal means.
+    fn explained(&self) -> String {
+        match (&self.advice, self.kind) {
+            (Some(advice), Some(OutcomeKind::Deferred)) => advice.beside(&self.text),
+            _ => self.text.clone(),
+        }
     }
 }
 
-fn refused(
+/// An answer that accepts the message; some say with it that nothing will be sent.
+fn accepted(
     findings: &mut Findings,
     running: &Running,
-    envelope: &Envelope,
+    meta: &Meta,
     server: &Server,
-    refusal: &Refusal,
+    reply: &Reply,
 ) -> Finding {
-    let (ruling, text) = verdict::of_refusal(server, refusal, running.settings.soft_bounce);
-    if let Some(trouble) = ruling.trouble(&text) {
+    let stage = Stage::EndOfData;
+    match running.judge().of_acceptance(stage, reply) {
+        Some(ruling) => {
+            let text = verdict::said(server, stage, reply);
+            refused(findings, &meta.envelope, ruling, text)
+        }
+        None => Finding {
+            kind: Some(OutcomeKind::Sent),
+            code: reply.status.unwrap_or(StatusCode::new(2, 0, 0)),
+            status: Status::Sent,
+            text: reply.to_string(),
+            advice: None,
+        },
+    }
+}
+
+fn refused(findings: &mut Findings, envelope: &Envelope, ruling: Ruling, text: String) -> Finding {
+    if let Some(trouble) = ruling.trouble(&ruling.explained(&text)) {
         findings.trouble = Some(trouble);
     }
     let (kind, hold) = outcome_kind(ruling.verdict, envelope);
@@ -215,6 +257,7 @@ fn refused(
             ruling.status
         },
         text,
+        advice: ruling.advice,
     }
 }
 

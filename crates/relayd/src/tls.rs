@@ -47,6 +47,22 @@ pub(crate) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor, String> 
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// What ties a login to its TLS connection (RFC 9266); `None` where the connection exports nothing.
+pub(crate) fn binding<IO>(stream: &tokio_rustls::client::TlsStream<IO>) -> Option<Vec<u8>> {
+    let (_, connection) = stream.get_ref();
+    let exported = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
+    exported.ok().map(|bytes: [u8; 32]| bytes.to_vec())
+}
+
+/// 36 hexadecimal digits that nobody can guess; `None` where the system has no randomness, and then
+/// the mechanisms that need it are not used.
+pub(crate) fn nonce() -> Option<String> {
+    let mut bytes = [0; 18];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The name that a gateway's certificate must be valid for.
 ///
 /// # Errors

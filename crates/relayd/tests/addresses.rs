@@ -51,9 +51,9 @@ fn aliases_lead_to_everybody_they_name_and_to_nobody_twice() {
 fn a_command_is_never_run_and_the_mail_goes_to_root() {
     let aliases = "root: ann@far.example\nhook: |/bin/true\n";
     let rig = rig("[aliases]\nfile = aliases\n", &[("aliases", aliases)]);
-    submit(&rig, "app", &["hook"], MESSAGE);
+    let id = submit(&rig, "app", &["hook"], MESSAGE);
     assert_eq!(delivered_to(&rig), ["ann@far.example"]);
-    rig.wait_log(&["warning", "aliases:2"]);
+    rig.wait_log(&[&format!("warning: {id}: "), "aliases:2"]);
 }
 
 #[test]

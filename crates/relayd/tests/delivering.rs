@@ -394,5 +394,6 @@ fn a_header_that_no_gateway_should_see_is_refused() {
     let script = "X-PHP-Originating-Script: 0:a\u{1}b.php\r\n\r\nx\r\n";
     let reply = dialogue.message("app", &["bob"], script.as_bytes());
     assert!(reply.starts_with("250"), "{reply}");
+    rig.wait_log(&[": uid=", " from=<app@site.example> script=0:ab.php"]);
     rig.wait_empty();
 }

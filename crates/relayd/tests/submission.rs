@@ -118,6 +118,24 @@ fn a_known_user_hands_in_mail() {
 }
 
 #[test]
+fn the_log_names_the_mechanism() {
+    let door = Door::open();
+    let (mut dialogue, _) = door.secured();
+    assert!(dialogue.say("AUTH LOGIN d2ViMQ==").starts_with("334 "));
+    assert!(dialogue.say("Y2xvc2U=").starts_with("535 5.7.8"));
+    door.rig.wait_log(&[
+        "warning: localhost[127.0.0.1]: SASL LOGIN authentication failed: ",
+        "sasl_username=web1",
+    ]);
+    dialogue.say("AUTH LOGIN d2ViMQ==");
+    assert!(dialogue.say("b3BlbiBzZXNhbWU=").starts_with("235 "));
+    let reply = dialogue.message_by_data("app@site.example", "bob@far.example", "a: b");
+    assert!(reply.starts_with("250 "), "{reply}");
+    door.rig
+        .wait_log(&["client=localhost[127.0.0.1], sasl_method=LOGIN, sasl_username=web1"]);
+}
+
+#[test]
 fn plain_text_behind_starttls_is_thrown_away() {
     let door = Door::open();
     let stream = TcpStream::connect(("127.0.0.1", door.port)).unwrap();

@@ -139,6 +139,7 @@ impl Local {
         config.size_limit = installation.size_limit();
         config.max_recipients = RECIPIENTS;
         config.chunking = true;
+        config.bare_lf = true;
         Self {
             server: Server::new(config),
             maildrop: installation.maildrop(),
@@ -166,7 +167,7 @@ impl Local {
                 Event::ContentEnds => self.commit(),
                 Event::Aborted(_) => self.draft = None,
                 // Neither is offered.
-                Event::StartTls | Event::Auth(_) => return Ok(()),
+                Event::StartTls | Event::Auth(..) => return Ok(()),
                 Event::Close => return Ok(()),
             }
         }

@@ -42,10 +42,14 @@ use running::Running;
 pub struct Client {
     config: ClientConfig,
     replies: ReplyParser,
+    /// Whole replies that were used.
+    replies_used: u64,
     /// Commands that the driver was not given yet.
     out: Vec<u8>,
     state: State,
     secure: bool,
+    /// What ties SASL to the TLS connection.
+    binding: Option<Vec<u8>>,
     capabilities: Capabilities,
     reports: VecDeque<TransactionReport>,
     quitting: bool,
@@ -81,9 +85,11 @@ impl Client {
         Self {
             config,
             replies: ReplyParser::new(),
+            replies_used: 0,
             out: Vec::new(),
             state,
             secure: false,
+            binding: None,
             capabilities: Capabilities::default(),
             reports: VecDeque::new(),
             quitting: false,
@@ -134,6 +140,12 @@ impl Client {
         } else {
             self.state = State::Greeting;
         }
+    }
+
+    /// What the TLS connection exports under `EXPORTER-Channel-Binding` (RFC 9266), 32 bytes; to be
+    /// told before [`Client::tls_established`]. SCRAM-SHA-256-PLUS is not used without it.
+    pub fn bind(&mut self, exported: Vec<u8>) {
+        self.binding = Some(exported);
     }
 
     /// The step could not be done, or the peer went away. Ends the session; a transaction that runs
@@ -189,6 +201,13 @@ impl Client {
         &self.capabilities
     }
 
+    /// How many whole replies were heard in answer to something. While a reply is waited for, this
+    /// stays the same, however many of its lines have come.
+    #[must_use]
+    pub const fn replies(&self) -> u64 {
+        self.replies_used
+    }
+
     /// What the dialogue is waiting for.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -213,7 +232,10 @@ impl Client {
                 return self.check_silence();
             }
             match self.replies.next_reply() {
-                Ok(Some(reply)) => self.reply(reply),
+                Ok(Some(reply)) => {
+                    self.replies_used += 1;
+                    self.reply(reply);
+                }
                 Ok(None) => return,
                 Err(error) => return self.protocol_fault(error.to_string()),
             }

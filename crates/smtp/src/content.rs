@@ -3,10 +3,13 @@
 //! Only CRLF "." CRLF ends DATA, whatever the client's other line ends look like. Two servers that
 //! disagree about this let a client smuggle a second message into the first (CVE-2023-51764 and its
 //! kin), so LF "." LF and every other form is content, as with Postfix 3.9's
-//! `smtpd_forbid_bare_newline = normalize`. NUL is kept, as Postfix does.
+//! `smtpd_forbid_bare_newline = normalize`. A run of bare CR and NUL becomes one space, as it does in
+//! what `sendmail` reads: the rule is that of [`mail::line_ends`].
+//!
+//! One exception: a program of this host may have no CR in its session at all. Then LF "." LF ends
+//! DATA, and the first CRLF in it ends the exception.
 
-use crate::dot::run_length;
-use crate::line_ends::LineEnds;
+use mail::line_ends::{LineEnds, text_length};
 
 /// Reads content that comes in any pieces.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub(crate) struct ContentReader {
     ending: Ending,
     /// The line before ended in CRLF. The DATA command counts as such a line.
     after_crlf: bool,
+    /// No line so far ended in CRLF, and LF may end DATA.
+    lf_ends: bool,
 }
 
 /// How far the line may be the end of DATA.
@@ -34,6 +39,15 @@ impl ContentReader {
             lines: LineEnds::new(),
             ending: Ending::No,
             after_crlf: true,
+            lf_ends: false,
+        }
+    }
+
+    /// Reads DATA of a client whose lines have all ended in a bare LF.
+    pub(crate) const fn with_bare_lf() -> Self {
+        Self {
+            lf_ends: true,
+            ..Self::new()
         }
     }
 
@@ -47,6 +61,7 @@ impl ContentReader {
                 (Ending::DotCr, b'\n') if self.after_crlf => {
                     return Some(at + 1);
                 }
+                (Ending::Dot, b'\n') if self.lf_ends => return Some(at + 1),
                 (Ending::No, b'.') if self.lines.is_start() => {
                     self.ending = Ending::Dot;
                     at += 1;
@@ -59,7 +74,7 @@ impl ContentReader {
                     // The dot goes; what came after it is read as the line.
                     self.ending = Ending::No;
                     if ending == Ending::DotCr {
-                        self.lines.cr(out);
+                        self.lines.cr();
                     }
                     at += self.push_part(&input[at..], out);
                 }
@@ -81,19 +96,24 @@ impl ContentReader {
         self.lines.close(out);
     }
 
-    /// Reads one line end, one CR, or the text up to either; gives how many bytes that was.
+    /// Reads one line end, one CR or NUL, or the text up to any of them; gives how many bytes that was.
     fn push_part(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         match input[0] {
             b'\n' => {
                 self.after_crlf = self.lines.lf(out);
+                self.lf_ends &= !self.after_crlf;
                 1
             }
             b'\r' => {
-                self.lines.cr(out);
+                self.lines.cr();
+                1
+            }
+            0 => {
+                self.lines.nul();
                 1
             }
             _ => {
-                let length = run_length(input);
+                let length = text_length(input);
                 self.lines.text(&input[..length], out);
                 length
             }
@@ -114,7 +134,11 @@ mod tests {
     }
 
     fn read(wire: &[u8], piece: usize) -> (Vec<u8>, Option<usize>) {
-        let (mut reader, mut out, mut at) = (ContentReader::new(), Vec::new(), 0);
+        read_by(ContentReader::new(), wire, piece)
+    }
+
+    fn read_by(mut reader: ContentReader, wire: &[u8], piece: usize) -> (Vec<u8>, Option<usize>) {
+        let (mut out, mut at) = (Vec::new(), 0);
         for piece in wire.chunks(piece) {
             if let Some(used) = reader.push_dotted(piece, &mut out) {
                 return (out, Some(at + used));
@@ -146,6 +170,20 @@ mod tests {
             let framed = [b"\r\n", &wire[..]].concat();
             let end = framed.windows(5).position(|five| five == b"\r\n.\r\n");
             prop_assert_eq!(read(&wire, piece).1, end.map(|at| at + 3));
+        }
+
+        #[test]
+        fn without_any_cr_the_end_is_the_first_lf_dot_lf(wire in bytes(), piece in 1_usize..9) {
+            let framed = [b"\n", &wire[..]].concat();
+            let lone = framed.windows(3).position(|three| three == b"\n.\n").map(|at| at + 2);
+            let crlf = wire.windows(2).position(|two| two == b"\r\n");
+            let end = match (lone, crlf) {
+                (Some(end), Some(crlf)) if crlf < end => None,
+                (end, _) => end,
+            };
+            let found = read_by(ContentReader::with_bare_lf(), &wire, piece);
+            // A CRLF before it: the rule for every other client counts.
+            prop_assert_eq!(found.1, end.or(read(&wire, piece).1));
         }
 
         #[test]

@@ -2,9 +2,10 @@
 //! terminator.
 //!
 //! Whatever the content holds, the only CRLF "." CRLF that comes out is the terminator: line ends
-//! are made canonical before dots are looked at (lettre missed that: RUSTSEC-2026-0561).
+//! are made canonical before dots are looked at (lettre missed that: RUSTSEC-2026-0561), and no NUL goes
+//! out, which a receiver that drops NULs might find between CRLF and ".".
 
-use crate::line_ends::LineEnds;
+use mail::line_ends::{LineEnds, text_length};
 
 /// Dot-stuffs content that comes in any pieces.
 #[derive(Clone, Debug)]
@@ -32,14 +33,18 @@ impl DotStuffer {
                     rest = &rest[1..];
                 }
                 b'\r' => {
-                    self.lines.cr(out);
+                    self.lines.cr();
+                    rest = &rest[1..];
+                }
+                0 => {
+                    self.lines.nul();
                     rest = &rest[1..];
                 }
                 _ => {
                     if first == b'.' && self.lines.is_start() {
                         out.push(b'.');
                     }
-                    let length = run_length(rest);
+                    let length = text_length(rest);
                     self.lines.text(&rest[..length], out);
                     rest = &rest[length..];
                 }
@@ -58,12 +63,4 @@ impl Default for DotStuffer {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// How many bytes come before the next CR or LF.
-pub(crate) fn run_length(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|&b| b == b'\r' || b == b'\n')
-        .unwrap_or(bytes.len())
 }

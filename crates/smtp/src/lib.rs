@@ -11,7 +11,6 @@ pub mod client;
 mod content;
 pub mod dot;
 mod line;
-mod line_ends;
 mod parameters;
 mod path;
 pub mod reply;

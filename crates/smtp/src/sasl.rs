@@ -1,14 +1,17 @@
-//! SASL as SMTP uses it (RFC 4954): PLAIN (RFC 4616), LOGIN and CRAM-MD5 (RFC 2195) on the client's
-//! side, PLAIN and LOGIN on the server's.
+//! SASL as SMTP uses it (RFC 4954): what both sides know. The client's exchanges are in
+//! `exchange`; the server reads PLAIN and LOGIN.
+
+mod exchange;
+mod scram;
 
 use std::fmt;
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use hmac::{Hmac, Mac};
-use md5::Md5;
 use zeroize::{Zeroize, Zeroizing};
+
+pub(crate) use exchange::Exchange;
 
 /// Some servers leave the padding away in challenges.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -40,12 +43,12 @@ impl Drop for Secret {
     }
 }
 
-/// A user and the password that proves it. `Debug` shows the user only.
+/// A user and the password or access token that proves it. `Debug` shows the user only.
 #[derive(Clone)]
 pub struct Credentials {
     /// The authentication identity.
     pub user: String,
-    /// Its password.
+    /// Its password; for [`Mechanism::TOKEN`], its access token.
     pub password: Secret,
 }
 
@@ -64,13 +67,31 @@ pub enum Mechanism {
     Plain,
     /// The old exchange of Outlook and Microsoft 365: two prompts.
     Login,
+    /// RFC 7677 with the TLS connection bound in (RFC 9266): a relay in between is noticed.
+    ScramSha256Plus,
+    /// RFC 7677: the password does not cross the wire, and the server proves that it knows it.
+    ScramSha256,
     /// RFC 2195: the password does not cross the wire, but the server must store it readable.
     CramMd5,
+    /// RFC 7628: the password is an OAuth 2 access token.
+    OAuthBearer,
+    /// The same in Google's and Microsoft's own form.
+    XOAuth2,
 }
 
 impl Mechanism {
-    /// All of them, in the order to prefer inside TLS.
-    pub const PREFERENCE: [Self; 3] = [Self::Plain, Self::Login, Self::CramMd5];
+    /// Those for a password, in the order to prefer inside TLS. What takes one round trip and works
+    /// with every way of storing passwords comes first: the server has proved who it is by then.
+    pub const PREFERENCE: [Self; 5] = [
+        Self::Plain,
+        Self::Login,
+        Self::ScramSha256Plus,
+        Self::ScramSha256,
+        Self::CramMd5,
+    ];
+
+    /// Those for an access token.
+    pub const TOKEN: [Self; 2] = [Self::XOAuth2, Self::OAuthBearer];
 
     /// The name in `AUTH` and in the EHLO reply, upper case.
     #[must_use]
@@ -78,7 +99,11 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::Login => "LOGIN",
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::ScramSha256 => "SCRAM-SHA-256",
             Self::CramMd5 => "CRAM-MD5",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
         }
     }
 
@@ -87,81 +112,9 @@ impl Mechanism {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::PREFERENCE
             .into_iter()
+            .chain(Self::TOKEN)
             .find(|mechanism| name.eq_ignore_ascii_case(mechanism.name()))
     }
-}
-
-/// The client's side of one exchange.
-pub(crate) struct Exchange {
-    mechanism: Mechanism,
-    /// Answers given so far.
-    answered: u8,
-}
-
-/// The server's challenge cannot be answered; the exchange is to be given up with `*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChallengeError {
-    /// Not Base64.
-    NotBase64,
-    /// One more challenge than the mechanism has.
-    Unexpected,
-}
-
-impl Exchange {
-    pub(crate) const fn new(mechanism: Mechanism) -> Self {
-        Self {
-            mechanism,
-            answered: 0,
-        }
-    }
-
-    /// The response to send with the AUTH command, in Base64; only PLAIN has one. When the server
-    /// asks for it all the same, [`Exchange::answer`] gives it.
-    pub(crate) fn initial(&self, credentials: &Credentials) -> Option<Zeroizing<String>> {
-        (self.mechanism == Mechanism::Plain).then(|| plain(credentials))
-    }
-
-    /// Notes that the initial response went out with the command.
-    pub(crate) const fn initial_sent(&mut self) {
-        self.answered = 1;
-    }
-
-    /// The line that answers a 334 with this text, without its line end.
-    pub(crate) fn answer(
-        &mut self,
-        challenge: &str,
-        credentials: &Credentials,
-    ) -> Result<Zeroizing<String>, ChallengeError> {
-        let step = (self.mechanism, self.answered);
-        self.answered = self.answered.saturating_add(1);
-        match step {
-            (Mechanism::Plain, 0) => Ok(plain(credentials)),
-            // What the prompts of LOGIN say differs between servers; only their order counts.
-            (Mechanism::Login, 0) => Ok(encode(credentials.user.as_bytes())),
-            (Mechanism::Login, 1) => Ok(encode(credentials.password.expose().as_bytes())),
-            (Mechanism::CramMd5, 0) => {
-                let challenge = decode(challenge).ok_or(ChallengeError::NotBase64)?;
-                Ok(cram_md5(&challenge, credentials))
-            }
-            _ => Err(ChallengeError::Unexpected),
-        }
-    }
-}
-
-fn plain(credentials: &Credentials) -> Zeroizing<String> {
-    let clear = format!("\0{}\0{}", credentials.user, credentials.password.expose());
-    encode(Zeroizing::new(clear).as_bytes())
-}
-
-fn cram_md5(challenge: &[u8], credentials: &Credentials) -> Zeroizing<String> {
-    let mut mac = Hmac::<Md5>::new_from_slice(credentials.password.expose().as_bytes())
-        .expect("HMAC takes a key of any length");
-    mac.update(challenge);
-    let mut answer = format!("{} ", credentials.user);
-    for byte in mac.finalize().into_bytes() {
-        answer.push_str(&format!("{byte:02x}"));
-    }
-    encode(answer.as_bytes())
 }
 
 fn encode(bytes: &[u8]) -> Zeroizing<String> {
@@ -222,26 +175,6 @@ mod tests {
             user: user.to_owned(),
             password: Secret::new(password.to_owned()),
         }
-    }
-
-    #[test]
-    fn cram_md5_as_in_rfc_2195() {
-        let tim = credentials("tim", "tanstaaftanstaaf");
-        let challenge = "PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+";
-        let answer = Exchange::new(Mechanism::CramMd5)
-            .answer(challenge, &tim)
-            .unwrap();
-        assert_eq!(*answer, "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw");
-    }
-
-    #[test]
-    fn plain_is_read_as_it_is_written() {
-        let written = plain(&credentials("jo\u{eb}", "s\u{e9}cret"));
-        let read = read_plain(&written).unwrap();
-        assert_eq!(
-            (read.user.as_str(), read.password.expose()),
-            ("jo\u{eb}", "s\u{e9}cret")
-        );
     }
 
     #[test]

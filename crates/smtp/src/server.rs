@@ -10,7 +10,7 @@
 //!     NeedInput       => read, server.received(bytes); at the end of input server.disconnected()
 //!     Reply(bytes)    => write them
 //!     StartTls        => handshake, server.tls_established()
-//!     Auth(who)       => server.auth_result(known)
+//!     Auth(how, who)  => server.auth_result(known)
 //!     Mail | Rcpt     => server.accept() or server.refuse(reply)
 //!     ContentBegins   => open an entry; server.accept() or server.refuse(reply)
 //!     Content(bytes)  => append them; on failure server.refuse(reply)
@@ -23,6 +23,7 @@
 mod auth;
 mod commands;
 mod config;
+mod counts;
 mod data;
 mod event;
 
@@ -34,9 +35,11 @@ use crate::line::LineBuffer;
 use crate::reply::Reply;
 
 pub use config::{AuthOffer, Limits, ServerConfig};
+pub use counts::Count;
 pub use event::{Abort, Event, MailCommand};
 
 use auth::AuthStep;
+use counts::Counts;
 use data::Inflow;
 
 /// Replies are gathered up to this many bytes before they are handed out.
@@ -56,6 +59,9 @@ pub struct Server {
     errors: u32,
     junk_commands: u32,
     overshoot: u32,
+    /// No command so far ended in CRLF.
+    only_bare_lf: bool,
+    counts: Counts,
 }
 
 struct Hello {
@@ -127,6 +133,8 @@ impl Server {
             errors: 0,
             junk_commands: 0,
             overshoot: 0,
+            only_bare_lf: true,
+            counts: Counts::default(),
         }
     }
 
@@ -245,7 +253,7 @@ impl Server {
         self.transaction = None;
         if reply.is_positive() {
             (self.errors, self.junk_commands, self.overshoot) = (0, 0, 0);
-            self.out.extend(reply.to_wire());
+            self.say(&reply);
         } else {
             self.error(reply);
         }
@@ -258,7 +266,7 @@ impl Server {
             return;
         }
         self.abort_content(Abort::SessionEnded);
-        self.out.extend(reply.to_wire());
+        self.say(reply);
         self.state = State::Closing;
     }
 
@@ -297,6 +305,12 @@ impl Server {
         self.user.as_deref()
     }
 
+    /// The commands that were answered so far, in the order of Postfix's log; none that was not given.
+    #[must_use]
+    pub fn counts(&self) -> Vec<Count> {
+        self.counts.all()
+    }
+
     fn step(&mut self) -> Progress {
         match &self.state {
             State::Command | State::LongLine(_) | State::Auth(_) => self.read_line(),
@@ -313,14 +327,20 @@ impl Server {
         std::mem::replace(&mut self.state, State::Command)
     }
 
+    /// Every reply goes this way.
+    fn say(&mut self, reply: &Reply) {
+        self.counts.answer(reply.code);
+        self.out.extend(reply.to_wire());
+    }
+
     fn reply(&mut self, code: u16, status: Option<(u8, u16, u16)>, text: &str) {
         let status = status.map(|(class, subject, detail)| StatusCode::new(class, subject, detail));
-        self.out.extend(Reply::new(code, status, text).to_wire());
+        self.say(&Reply::new(code, status, text));
     }
 
     /// Says no, and counts it.
     fn error(&mut self, reply: Reply) {
-        self.out.extend(reply.to_wire());
+        self.say(&reply);
         self.errors += 1;
         if matches!(reply.code, 421 | 521) {
             self.close();

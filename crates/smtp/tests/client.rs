@@ -181,6 +181,65 @@ fn each_mechanism_and_each_way_it_fails() {
     }
 }
 
+/// The exchange of RFC 7677 section 3, and a server that says yes without its own proof.
+#[test]
+fn scram_needs_the_servers_proof_too() {
+    let password = Credentials {
+        user: "user".to_owned(),
+        password: Secret::new("pencil".to_owned()),
+    };
+    let make = || {
+        Client::new(ClientConfig {
+            auth: Some(password.clone()),
+            mechanisms: vec![Mechanism::ScramSha256Plus, Mechanism::ScramSha256],
+            nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            ..ClientConfig::new("me.example", TlsMode::Implicit)
+        })
+    };
+    let start = "
+        !tls
+        < 220 gw
+        > EHLO me.example
+        < 250-gw
+        < 250 AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS
+        > AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=
+        < 334 cj1yT3ByTkdmd0ViZVJXZ2JORWtxTyVodllEcFdVYTJSYVRDQWZ1eEZJbGopaE5sRiRrMCxzPVcyMlphSjBTTlk3c29Fc1VFamI2Z1E9PSxpPTQwOTY=
+        > Yz1iaXdzLHI9ck9wck5HZndFYmVSV2diTkVrcU8laHZZRHBXVWEyUmFUQ0FmdXhGSWxqKWhObEYkazAscD1kSHpiWmFwV0lrNGpVaE4rVXRlOXl0YWc5empmTUhnc3FtbWl6N0FuZFZRPQ==";
+    let proved = "
+        < 334 dj02cnJpVFJCaTIzV3BSUi93dHVwK21NaFVaVW4vZEI1bkxUSlJzamw5NUc0PQ==
+        >
+        < 235 ok";
+    let (step, _) = both(make, &format!("{start}{proved}"), &[]);
+    assert_eq!(step, Step::Idle);
+    let (step, _) = both(make, &format!("{start}\n< 235 ok"), &[]);
+    let unproved = "the server did not prove that it knows the password";
+    let kind = FaultKind::Protocol(unproved.to_owned());
+    assert_eq!(step, fault(Stage::Auth, kind));
+}
+
+#[test]
+fn a_token_too_long_for_the_command_line_goes_after_it() {
+    let make = || {
+        Client::new(ClientConfig {
+            auth: Some(Credentials {
+                user: "joe".to_owned(),
+                password: Secret::new("t".repeat(600)),
+            }),
+            mechanisms: Mechanism::TOKEN.to_vec(),
+            ..ClientConfig::new("me.example", TlsMode::Implicit)
+        })
+    };
+    let token = "dHR0".repeat(199);
+    let script = format!(
+        "!tls\n< 220 gw\n> EHLO me.example\n< 250-gw\n< 250 AUTH XOAUTH2\n> AUTH XOAUTH2\n< 334\n\
+         > dXNlcj1qb2UBYXV0aD1CZWFyZXIgdHR0{token}AQE=\n\
+         < 334 eyJzdGF0dXMiOiI0MDAifQ==\n>\n< 535 5.7.3 no"
+    );
+    let (step, _) = both(make, &script, &[]);
+    let no = FaultKind::Reply(reply(535, (5, 7, 3), "no"));
+    assert_eq!(step, fault(Stage::Auth, no));
+}
+
 #[test]
 fn faults_on_the_way_in_name_their_stage() {
     let hello = "< 220 gw\n> EHLO me.example\n< 250-gw";

@@ -96,6 +96,7 @@ fn two_messages_in_one_session() {
         < 250-mx.example
         < 250-PIPELINING
         < 250-SIZE 26214400
+        < 250-LIMITS RCPTMAX=1000
         < 250-ENHANCEDSTATUSCODES
         < 250-8BITMIME
         < 250-DSN
@@ -207,7 +208,7 @@ fn mistakes_and_their_replies() {
 fn nothing_is_left_of_a_transaction_that_was_reset() {
     for reset in [
         "> RSET\n< 250",
-        "> EHLO y\n< 250-mx\n< 250-\n< 250-\n< 250-\n< 250-\n< 250-\n< 250 ",
+        "> EHLO y\n< 250-mx\n< 250-\n< 250-\n< 250-\n< 250-\n< 250-\n< 250-\n< 250 ",
     ] {
         let script = format!(
             "> MAIL FROM:<a@a.example>\n< 250\n> RCPT TO:<b@b.example>\n< 250\n{reset}\n> DATA\n< 503\n\
@@ -233,8 +234,8 @@ fn only_crlf_dot_crlf_ends_the_content() {
         ("\\n.\\r", "\r\n "),
         ("\\r.\\n", " .\r\n"),
         ("\\r\\n.\\r\\r\\n", "\r\n\r\n"),
-        ("\\r\\n\\0.\\r\\n", "\r\n\0.\r\n"),
-        ("\\r\\n.\\0\\r\\n", "\r\n\0\r\n"),
+        ("\\r\\n\\0.\\r\\n", "\r\n .\r\n"),
+        ("\\r\\n.\\0\\r\\n", "\r\n \r\n"),
         ("\\r\\n .\\r\\n", "\r\n .\r\n"),
         ("\\r\\n. \\r\\n", "\r\n \r\n"),
     ];
@@ -263,6 +264,7 @@ fn starttls_forgets_what_came_before() {
         < 250-PIPELINING
         < 250-SIZE
         < 250-STARTTLS
+        < 250-LIMITS
         < 250-ENH
         < 250-8BIT
         < 250-DSN
@@ -283,6 +285,7 @@ fn starttls_forgets_what_came_before() {
         < 250-PIPELINING
         < 250-SIZE
         < 250-AUTH PLAIN LOGIN
+        < 250-LIMITS
         < 250-ENH
         < 250-8BIT
         < 250-DSN
@@ -330,11 +333,49 @@ fn auth_in_all_its_forms() {
         let door = both(
             &config,
             &format!(
-                "< 220\n> EHLO x\n< 250-mx\n< 250-\n< 250-\n< 250-AUTH PLAIN LOGIN\n< 250-\n< 250-\n< 250-\n< 250 \n{script}"
+                "< 220\n> EHLO x\n< 250-mx\n< 250-\n< 250-\n< 250-AUTH PLAIN LOGIN\n< 250-\n< 250-\n< 250-\n< 250-\n< 250 \n{script}"
             ),
         );
         assert_eq!(door.server.user().is_some(), known, "{script}");
     }
+}
+
+/// `>>` lines carry their own line ends.
+#[test]
+fn a_program_without_any_cr_ends_data_with_lf_dot_lf() {
+    let mut config = config();
+    config.bare_lf = true;
+    let begin = "< 220\n>> MAIL FROM:<a@a.example>\\n\n< 250\n>> RCPT TO:<b@b.example>\\n\n< 250";
+    let whole = format!("{begin}\n>> DATA\\n\n< 354\n>> x\\n..y\\n.\\nQUIT\\n\n< 250\n< 221");
+    assert_eq!(contents(&both(&config, &whole)), ["x\r\n.y\r\n"]);
+    // One CRLF, in a command or in the content, and it is content.
+    let one = "< 354\n>> x\\n.\\ny\\r\\n.\\r\\n\n< 250";
+    let in_command = format!("{begin}\n> DATA\n{one}");
+    assert_eq!(contents(&both(&config, &in_command)), ["x\r\n\r\ny\r\n"]);
+    let in_content = format!("{begin}\n>> DATA\\n\n{}", one.replace("x\\n", "x\\r\\n"));
+    assert_eq!(contents(&both(&config, &in_content)), ["x\r\n\r\ny\r\n"]);
+    config.bare_lf = false;
+    let strict = format!("{begin}\n>> DATA\\n\n{one}");
+    assert_eq!(contents(&both(&config, &strict)), ["x\r\n\r\ny\r\n"]);
+}
+
+#[test]
+fn a_client_that_says_helo_may_send_eight_bits() {
+    let script = "
+        > MAIL FROM:<a@a.example>
+        < 250
+        > RCPT TO:<b@b.example>
+        < 250
+        > DATA
+        < 354
+        > Subject: Grüße
+
+        > äöü
+        > .
+        < 250 2.0.0 Ok: queued as";
+    let door = after_hello(script);
+    assert_eq!(contents(&door), ["Subject: Grüße\r\näöü\r\n"]);
+    assert!(!door.server.is_extended());
 }
 
 #[test]

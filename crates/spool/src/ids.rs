@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::entry::read_full;
 use crate::error::SpoolError;
 use crate::folders::{Folder, is};
-use crate::writer::write_all;
+use crate::notes;
 
 /// How far the mark is put ahead, in microseconds: one write in half a minute.
 const BLOCK_US: u64 = 30_000_000;
@@ -76,7 +76,7 @@ impl Ids {
         let id = now.max(self.last.saturating_add(1));
         if id >= self.mark {
             let mark = id.saturating_add(BLOCK_US);
-            let written = write_mark(disk, state, mark);
+            let written = notes::replace(disk, state, "ids", &encode(mark));
             written.map_err(|error| SpoolError::io("write", state.path.join("ids"), error))?;
             self.mark = mark;
         }
@@ -97,7 +97,7 @@ fn unwrap_near(wrapped: u64, now: u64) -> u64 {
     }
 }
 
-/// The mark on disk; `None` if there is no file, or not one that [`write_mark`] wrote.
+/// The mark on disk; `None` if there is no file, or not one that [`encode`] made.
 fn read_mark<D: Disk>(disk: &D, state: &Folder<D>) -> io::Result<Option<u64>> {
     let file = match disk.open(&state.dir, OsStr::new("ids"), false) {
         Err(error) if is(&error, Errno::ENOENT) => return Ok(None),
@@ -109,19 +109,6 @@ fn read_mark<D: Disk>(disk: &D, state: &Folder<D>) -> io::Result<Option<u64>> {
     number.copy_from_slice(&bytes[8..16]);
     let mark = u64::from_le_bytes(number);
     Ok((count == FILE_LEN && bytes == encode(mark)).then_some(mark))
-}
-
-fn write_mark<D: Disk>(disk: &D, state: &Folder<D>, mark: u64) -> io::Result<()> {
-    let (new, old) = (OsStr::new("ids.new"), OsStr::new("ids"));
-    match disk.remove(&state.dir, new) {
-        Err(error) if !is(&error, Errno::ENOENT) => return Err(error),
-        _ => {}
-    }
-    let file = disk.create_new(&state.dir, new, 0o600)?;
-    write_all(disk, &file, &encode(mark), 0)?;
-    disk.sync(&file)?;
-    disk.rename((&state.dir, new), (&state.dir, old), true)?;
-    disk.sync_dir(&state.dir)
 }
 
 fn encode(mark: u64) -> [u8; FILE_LEN] {

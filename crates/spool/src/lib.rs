@@ -23,6 +23,7 @@ mod list;
 mod lock;
 mod maildrop;
 mod meta;
+mod notes;
 mod recover;
 mod rewrite;
 mod spool;
@@ -43,6 +44,7 @@ pub use maildrop::{DropDraft, DropName, drop_in};
 pub use meta::{
     AttemptMark, Done, Found, Meta, Outcome, OutcomeKind, Queue, RecipientState, Source, TEXT_MAX,
 };
+pub use notes::{NOTE_MAX, Note};
 pub use spool::Spool;
 
 #[cfg(test)]

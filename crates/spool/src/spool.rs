@@ -184,6 +184,11 @@ impl<D: Disk> Spool<D> {
             .map_err(|error| SpoolError::io("look at", path, error))
     }
 
+    /// The folder `state`, and the disk that it is on.
+    pub(crate) fn state_folder(&self) -> (&D, &Folder<D>) {
+        (&self.inner.disk, &self.inner.folders.state)
+    }
+
     /// Whether the disk works (again): writes, syncs and reads back a file of its own in `state`.
     ///
     /// # Errors

@@ -84,6 +84,7 @@ impl World {
         let mut world =
             World::on(after.disk.survivor(Survival::Killed)).map_err(|e| e.to_string())?;
         (world.messages, world.ids) = (expected, after.ids.clone());
+        (world.note_kept, world.note_tried) = (after.note_kept, after.note_tried);
         world
             .check(after.disk.survivor(Survival::Dropped))
             .map(|_| ())

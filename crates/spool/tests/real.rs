@@ -14,8 +14,8 @@ use std::thread;
 
 use mail::{Address, Envelope, Origin, QueueId, StatusCode, Submitter, Timestamp};
 use spool::{
-    AttemptMark, Damage, Dropped, ErrorKind, Found, IntakeLimits, Outcome, OutcomeKind, Queue,
-    RealDisk, Source, Spool, drop_in, list, take,
+    AttemptMark, Damage, Dropped, ErrorKind, Found, IntakeLimits, NOTE_MAX, Note, Outcome,
+    OutcomeKind, Queue, RealDisk, Source, Spool, drop_in, list, take,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -326,4 +326,23 @@ fn a_journal_that_has_grown_long_is_rewritten_as_its_state() {
     drop(claim);
     assert_eq!(*spool.claim(id).unwrap().meta(), before);
     assert_eq!(content(&spool, id), b"x\r\n");
+}
+
+#[test]
+fn a_damaged_note_is_an_error_and_a_removed_one_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(RealDisk, dir.path()).unwrap();
+    assert_eq!(spool.note(Note::Quotas).unwrap(), None);
+    spool.keep_note(Note::Quotas, b"some text").unwrap();
+    assert_eq!(spool.note(Note::Quotas).unwrap().unwrap(), b"some text");
+    let path = dir.path().join("state/quotas");
+    for damaged in [&b"some test"[..], b"abc", b""] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = spool.note(Note::Quotas).unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Damaged(_)), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(spool.note(Note::Quotas).unwrap(), None);
+    let large = spool.keep_note(Note::Quotas, &vec![0; NOTE_MAX + 1]);
+    assert!(matches!(large.unwrap_err().kind, ErrorKind::Refused(_)));
 }

@@ -1,4 +1,4 @@
-//! Writes the documents that are made from tables in the code: the sample settings and three man pages.
+//! Writes the documents that are made from tables in the code: the sample settings and four man pages.
 //!
 //! `generate-docs` writes them; `generate-docs --check` says which committed file differs from its table and fails then.
 
@@ -12,10 +12,11 @@ use std::process::ExitCode;
 type Writer = fn() -> String;
 
 /// Each file, from the top of the repository, and what writes its text.
-const DOCUMENTS: [(&str, Writer); 4] = [
+const DOCUMENTS: [(&str, Writer); 5] = [
     ("etc/relayd.conf", policy::settings::sample),
     ("man/relayd.conf.5", policy::settings::manual),
     ("man/relayd-log.5", policy::log::manual),
+    ("man/relayd-replies.5", policy::verdict::manual),
     ("man/sendmail.1", shims::options::manual),
 ];
 

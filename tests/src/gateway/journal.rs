@@ -26,6 +26,8 @@ pub struct Delivery {
     pub recipients: Vec<Recipient>,
     /// The content as the client had it before dot-stuffing, CRLF line ends included.
     pub content: Vec<u8>,
+    /// What came behind 354, the terminator included; empty unless [`super::Setup::keep_wire`] or if it came by BDAT.
+    pub wire: Vec<u8>,
     /// The 250 was written to the connection without an error.
     pub replied: bool,
 }
@@ -45,6 +47,11 @@ impl Delivery {
         let mut all: Vec<&str> = self.recipients.iter().map(|r| r.address.as_str()).collect();
         all.sort_unstable();
         all
+    }
+
+    /// Who sent it to whom: the reverse path, and the recipients' addresses, sorted.
+    pub fn envelope(&self) -> (&str, Vec<&str>) {
+        (&self.sender, self.addresses())
     }
 
     /// The header block with the empty line, and the body.

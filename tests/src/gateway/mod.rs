@@ -8,6 +8,7 @@ mod manners;
 mod sasl;
 mod script;
 mod session;
+mod strict;
 mod transaction;
 mod wire;
 

@@ -36,6 +36,10 @@ pub struct Setup {
     pub keywords: Vec<String>,
     /// Connections beyond this many are greeted with 421.
     pub max_connections: Option<usize>,
+    /// Refuses what is not from this domain, has eight bits or a line above 998 characters.
+    pub strict_domain: Option<String>,
+    /// Keep the bytes behind DATA as they came, beside the content.
+    pub keep_wire: bool,
 }
 
 impl Setup {
@@ -62,6 +66,20 @@ impl Setup {
             tls_required: true,
             keywords: keywords.map(str::to_owned).to_vec(),
             max_connections: None,
+            strict_domain: None,
+            keep_wire: false,
+        }
+    }
+
+    /// A provider that takes mail from `domain` only, and nothing that is not plain RFC 5321 and 5322: no 8BITMIME, no
+    /// SMTPUTF8, no CHUNKING.
+    pub fn strict_provider(identity: Identity, domain: &str) -> Self {
+        Self {
+            keywords: ["PIPELINING", "SIZE 10485760", "ENHANCEDSTATUSCODES"]
+                .map(str::to_owned)
+                .to_vec(),
+            strict_domain: Some(domain.to_owned()),
+            ..Self::provider(identity)
         }
     }
 
@@ -80,6 +98,8 @@ impl Setup {
                 .map(str::to_owned)
                 .to_vec(),
             max_connections: None,
+            strict_domain: None,
+            keep_wire: false,
         }
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Transaction {
     pub(super) parameters: Vec<String>,
     pub(super) recipients: Vec<Recipient>,
     pub(super) content: Vec<u8>,
+    /// The same as it came, dots and terminator included, where the setup wants it kept.
+    wire: Vec<u8>,
     /// BDAT has begun: RCPT is out of order now.
     chunks: bool,
 }
@@ -36,6 +38,9 @@ impl Session<'_> {
             return self.say("530 5.7.0 Authentication required");
         }
         self.check_parameters(&parameters);
+        if let Some(objection) = self.objection_to_sender(&sender) {
+            return self.say(objection);
+        }
         let (flow, taken) = self.answer(Stage::Mail, line.as_bytes(), "250 2.1.0 Ok")?;
         if taken {
             let (recipients, content) = (Vec::new(), Vec::new());
@@ -44,6 +49,7 @@ impl Session<'_> {
                 parameters,
                 recipients,
                 content,
+                wire: Vec::new(),
                 chunks: false,
             });
         }
@@ -104,6 +110,7 @@ impl Session<'_> {
                 return Ok(Flow::Ends);
             };
             self.save_clear();
+            self.keep(&line);
             if std::mem::take(&mut first) && self.interrupted() {
                 return Ok(Flow::Ends);
             }
@@ -153,6 +160,12 @@ impl Session<'_> {
         }
     }
 
+    fn keep(&mut self, line: &[u8]) {
+        if let (true, Some(transaction)) = (self.setup.keep_wire, &mut self.transaction) {
+            transaction.wire.extend_from_slice(line);
+        }
+    }
+
     fn extend_content(&mut self, bytes: &[u8]) {
         if let Some(transaction) = &mut self.transaction {
             transaction.content.extend_from_slice(bytes);
@@ -175,6 +188,9 @@ impl Session<'_> {
     fn take(&mut self) -> io::Result<Flow> {
         let transaction = self.transaction.take().expect("content comes after MAIL");
         self.check_content(&transaction);
+        if let Some(objection) = self.objection_to_content(&transaction) {
+            return self.say(objection);
+        }
         let fault = self.shared.strike(Stage::EndOfData, &transaction.content);
         let reply = match fault {
             None => format!("250 2.0.0 Ok: queued as {:X}", self.shared.ticket()),
@@ -210,6 +226,7 @@ impl Session<'_> {
             parameters: transaction.parameters,
             recipients: transaction.recipients,
             content: transaction.content,
+            wire: transaction.wire,
             replied: false,
         };
         self.shared.journal.note(|r| {

@@ -2,10 +2,15 @@
 
 use std::ops::Range;
 
+use super::LINE_LIMIT;
 use super::words::{self, WORD_LIMIT};
 use crate::Address;
 use crate::lexer::{Kind, Token, scan};
 use crate::mailboxes::{self, Mailbox};
+
+/// The longest address, in bytes, that stands on a line with what may be before and after it: the
+/// names of address fields are shorter than what is left.
+const ADDRESS_LIMIT: usize = LINE_LIMIT - 40;
 
 /// The address as a gateway without SMTPUTF8 takes it: the domain in A-labels. `None` where the
 /// local part is not ASCII, which has no other form, or the domain is no name that can have one.
@@ -20,13 +25,17 @@ pub fn ascii_address(address: &Address) -> Option<Address> {
 }
 
 /// An address list in ASCII, folded so that no line is too long, as far as that can be done. An
-/// address that has no ASCII form is shown as text in an empty group (RFC 6857 section 3.1.6).
+/// address that has no ASCII form, or fits no line, is shown as text in an empty group (RFC 6857
+/// section 3.1.6).
 pub(super) fn list(value: &[u8]) -> Vec<u8> {
     let tokens = scan(value);
     let mailboxes = mailboxes::parse(value);
     let mut edits: Vec<Edit> = mailboxes
         .iter()
-        .filter(|mailbox| !value[mailbox.span.clone()].is_ascii())
+        .filter(|mailbox| {
+            let foreign = !value[mailbox.span.clone()].is_ascii();
+            foreign || longest_run(tokens_in(&tokens, &mailbox.span)) > ADDRESS_LIMIT
+        })
         .map(|mailbox| address_edit(value, &tokens, mailbox))
         .collect();
     edits.extend(word_edits(value, &tokens, &mailboxes));
@@ -43,22 +52,25 @@ struct Edit {
 fn address_edit(value: &[u8], tokens: &[Token], mailbox: &Mailbox) -> Edit {
     let span = mailbox.span.clone();
     let ascii = mailbox.address.as_ref().ok().and_then(ascii_address);
-    if let Some(address) = ascii {
+    if let Some(address) = ascii.filter(|address| address.as_str().len() <= ADDRESS_LIMIT) {
         return Edit {
             place: span,
             text: address.to_string(),
         };
     }
     let text = words::folded(words::readable(&value[span.clone()]).trim());
-    let before = tokens.iter().rev().find(|token| token.end <= span.start);
-    let after = tokens.iter().find(|token| token.start >= span.end);
+    let first = tokens.partition_point(|token| token.end <= span.start);
+    let before = first.checked_sub(1).map(|before| &tokens[before]);
+    let after = tokens.get(tokens.partition_point(|token| token.start < span.end));
     let place = match (before, after) {
         (Some(open), Some(close)) if open.is(b'<') && close.is(b'>') => open.start..close.end,
         _ => span,
     };
+    // The words before a group are its name, so an address there needs its comma.
+    let comma = if mailbox.lacks_comma { ", " } else { "" };
     Edit {
         place,
-        text: format!("{text} :;"),
+        text: format!("{comma}{text} :;"),
     }
 }
 
@@ -99,11 +111,29 @@ fn is_foreign(bytes: &[u8]) -> bool {
     !bytes.is_ascii() || bytes.len() > WORD_LIMIT
 }
 
+/// The tokens in this place.
+fn tokens_in<'a>(tokens: &'a [Token], place: &Range<usize>) -> &'a [Token] {
+    let start = tokens.partition_point(|token| token.start < place.start);
+    let end = tokens.partition_point(|token| token.start < place.end);
+    &tokens[start..end]
+}
+
+/// How many bytes of the tokens stand together at most, so that no line can be folded within them.
+fn longest_run(tokens: &[Token]) -> usize {
+    let (mut longest, mut start, mut end) = (0, 0, 0);
+    for token in tokens {
+        if token.start != end {
+            start = token.start;
+        }
+        end = token.end;
+        longest = longest.max(end - start);
+    }
+    longest
+}
+
 fn phrase_edit(value: &[u8], phrase: &[Token]) -> Option<Edit> {
     let place = phrase.first()?.start..phrase.last()?.end;
-    let foreign = phrase
-        .iter()
-        .any(|token| is_foreign(&value[token.start..token.end]));
+    let foreign = !value[place.clone()].is_ascii() || longest_run(phrase) > WORD_LIMIT;
     foreign.then(|| Edit {
         place,
         text: words::folded(&phrase_text(value, phrase)),
@@ -174,9 +204,10 @@ fn applied(value: &[u8], edits: &[Edit]) -> Vec<u8> {
     out
 }
 
-/// The list folded after commas and at blanks, if a line of it is too long.
+/// The list folded after commas and at blanks, if a line of it is too long with the field's name.
 fn folded(value: &[u8]) -> Vec<u8> {
-    if !words::has_long_line(value) {
+    let mut lines = value.split(|byte| *byte == b'\n');
+    if lines.all(|line| line.len() <= ADDRESS_LIMIT) {
         return value.to_vec();
     }
     let mut out = Vec::with_capacity(value.len() + value.len() / 256);

@@ -204,7 +204,7 @@ impl Sink for Notes {
         }
     }
 
-    fn boundary(&mut self, bytes: &[u8]) {
+    fn boundary(&mut self, bytes: &[u8], _: &[Around]) {
         self.end_line();
         self.lines(bytes);
         if !bytes.is_ascii() {

@@ -1,5 +1,7 @@
 //! Repaired messages as a reader sees them, who is mailparse here.
 
+mod lists;
+
 use super::*;
 use crate::line_ends::Normaliser;
 use proptest::prelude::*;
@@ -189,58 +191,6 @@ fn latin_1_is_read_as_such() {
 }
 
 #[test]
-fn addresses_keep_their_form() {
-    for (value, expected) in [
-        (" Jörg <j@b>, c@d", " =?utf-8?Q?J=C3=B6rg?= <j@b>, c@d"),
-        (" \"Jörg, X\"<j@b>", " =?utf-8?Q?J=C3=B6rg=2C_X?= <j@b>"),
-        (" j@b (Jörg (x))", " j@b (=?utf-8?Q?J=C3=B6rg_=28x=29?=)"),
-        (" j@bücher.example", " j@xn--bcher-kva.example"),
-        (
-            " A <ä@b.example>, c@d",
-            " A =?utf-8?Q?=C3=A4=40b=2Eexample?= :;, c@d",
-        ),
-        (
-            " Große: a@b;,ü <c@d>",
-            " =?utf-8?Q?Gro=C3=9Fe?=: a@b;, =?utf-8?Q?=C3=BC?= <c@d>",
-        ),
-    ] {
-        check(
-            &format!("To:{value}\r\n\r\n"),
-            SEVEN,
-            &format!("To:{expected}\r\n\r\n"),
-        );
-    }
-}
-
-#[test]
-fn long_lists_are_folded() {
-    let list = vec!["a.person@some.example"; 200];
-    for separator in [", ", ","] {
-        let list = list.join(separator);
-        let (out, _) = repaired(&format!("To: {list}\r\n\r\nx\r\n"), SEVEN);
-        assert!(words::fits(out.as_bytes()));
-        let read = out.split_once("\r\n\r\n").unwrap().0;
-        let read = crate::recipients::parse_list(&read[3..]);
-        assert_eq!(read.len(), crate::recipients::parse_list(&list).len());
-    }
-}
-
-#[test]
-fn addresses_of_the_envelope_get_a_labels() {
-    let ascii = |text: &str| {
-        let address = crate::Address::parse(text).unwrap();
-        ascii_address(&address).map(|address| address.to_string())
-    };
-    assert_eq!(ascii("a@b"), Some("a@b".to_owned()));
-    assert_eq!(
-        ascii("a@BÜCHER.example"),
-        Some("a@xn--bcher-kva.example".to_owned())
-    );
-    assert_eq!(ascii("ä@b.example"), None);
-    assert_eq!(ascii("a"), Some("a".to_owned()));
-}
-
-#[test]
 fn broken_signatures_are_told() {
     let dkim = "DKIM-Signature: v=1; c=relaxed/simple;\r\n h=From:Subject; b=x\r\n";
     let long = "x ".repeat(600);
@@ -270,12 +220,82 @@ fn broken_signatures_are_told() {
 }
 
 #[test]
+fn a_long_boundary_line_is_one_however_it_is_cut() {
+    for blanks in 980..1_020 {
+        let line = format!("--b{}", " ".repeat(blanks));
+        let message = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{line}\r\n\r\nü\r\n--b--\r\n"
+        );
+        let whole = repaired_in(message.as_bytes(), SEVEN, 1 << 20);
+        for size in [1, 7, 500, 1_003] {
+            assert_eq!(
+                repaired_in(message.as_bytes(), SEVEN, size),
+                whole,
+                "{blanks}"
+            );
+        }
+    }
+}
+
+#[test]
+fn changes_between_the_parts_are_told() {
+    let dkim = "DKIM-Signature: v=1; h=From; b=x\r\n";
+    let long = "x".repeat(1_500);
+    for (before, boundary, after) in [
+        ("ü", "--b", "end"),
+        ("", "--b", "ü"),
+        (&long, "--b", ""),
+        ("", &format!("--b{}", " ".repeat(996)), ""),
+    ] {
+        let parts = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{before}\r\n{boundary}\r\n\r\nx\r\n\
+             --b--\r\n{after}\r\n"
+        );
+        let message = format!("{dkim}{parts}");
+        let (_, changes) = repaired(&message, SEVEN);
+        assert!(
+            changes.any() && changes.outside && changes.dkim_broken,
+            "{message}"
+        );
+        assert!(!changes.signed_part_changed);
+        assert_eq!(
+            changes.to_string(),
+            "re-encoded 0 header fields and 0 bodies; text outside its parts changed; its DKIM \
+             signature no longer verifies"
+        );
+        let signed = format!(
+            "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n{parts}\r\n--s\r\n\r\n\
+             sig\r\n--s--\r\n"
+        );
+        assert!(repaired(&signed, SEVEN).1.signed_part_changed, "{signed}");
+    }
+    let around = "Content-Type: multipart/signed; boundary=s\r\n\r\nü\r\n--s\r\n\r\nx\r\n--s\r\n\r\n\
+                  sig\r\n--s--\r\nü\r\n";
+    let changes = repaired(around, SEVEN).1;
+    assert!(changes.outside && !changes.signed_part_changed);
+    let untouched =
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\na\r\n--b \r\n\r\nü\r\n--b--\r\nz\r\n";
+    assert!(!repaired(untouched, SEVEN).1.outside);
+}
+
+#[test]
 fn a_body_without_empty_line_before_it_gets_one() {
     let (out, _) = repaired("To: x\r\nTöpic: y\r\n", SEVEN);
     assert!(
         out.ends_with("quoted-printable\r\n\r\nT=C3=B6pic: y\r\n"),
         "{out}"
     );
+}
+
+#[test]
+fn what_follows_an_mbox_line_is_no_continuation() {
+    let (out, _) = repaired("From a@b\r\n ü is here\r\n", SEVEN);
+    assert!(
+        out.ends_with("quoted-printable\r\n\r\n =C3=BC is here\r\n"),
+        "{out}"
+    );
+    let (out, _) = repaired(">From a@b\r\nX: y\r\n ü\r\n\r\nx\r\n", SEVEN);
+    assert_eq!(out, ">From a@b\r\nX: y\r\n =?utf-8?Q?=C3=BC?=\r\n\r\nx\r\n");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const BLOCK_LIMIT: usize = 16 * HEADER_LIMIT;
 /// How deep parts may stand in each other. Deeper ones are text of the part they stand in.
 const DEEPEST: usize = 64;
 
-/// The longest line that is looked at as a boundary.
+/// The longest line that is looked at as a boundary, with its end.
 const BOUNDARY_LINE_LIMIT: usize = 1_000;
 
 /// Who is told what goes by.
@@ -28,8 +28,9 @@ pub(super) trait Sink {
     fn line_end(&mut self, place: Place, bytes: &[u8]);
     /// The body of a part without parts is over.
     fn body_end(&mut self);
-    /// A boundary with the line end before it, if that belongs to it.
-    fn boundary(&mut self, bytes: &[u8]);
+    /// A boundary with the line end before it, if that belongs to it. `around` are the parts that its
+    /// multipart stands in.
+    fn boundary(&mut self, bytes: &[u8], around: &[Around]);
 }
 
 /// A header block that is complete.
@@ -62,6 +63,8 @@ pub(super) struct Walker {
     block: Vec<u8>,
     /// The line being read, in a header block or where it may be a boundary.
     line: Vec<u8>,
+    /// There is a field in the header block, which the next line may continue.
+    seen_field: bool,
     /// A line end that may belong to a boundary.
     held: Vec<u8>,
     /// What parts without Content-Type are here.
@@ -95,6 +98,7 @@ impl Walker {
             state: State::Head,
             block: Vec::new(),
             line: Vec::new(),
+            seen_field: false,
             held: Vec::new(),
             default: Default::Text,
             parts: 0,
@@ -178,17 +182,19 @@ impl Walker {
 
     /// Whether a line that is not empty is a field, the continuation of one, or an mbox line at the
     /// top: the rule of [`crate::header`].
-    fn belongs_to_block(&self, line: &[u8]) -> bool {
+    fn belongs_to_block(&mut self, line: &[u8]) -> bool {
         if matches!(line[0], b' ' | b'\t') {
-            return !self.block.is_empty();
+            return self.seen_field;
         }
         let mut fields = HeaderBlock::new(line).fields();
         let is_field = fields.next().is_some_and(|field| !field.name().is_empty());
-        is_field || self.block.is_empty() && HeaderBlock::split(line).1 == line.len()
+        self.seen_field |= is_field;
+        is_field || !self.seen_field && HeaderBlock::split(line).1 == line.len()
     }
 
     fn end_head(&mut self, separator: &[u8], sink: &mut impl Sink) {
         let block = std::mem::take(&mut self.block);
+        self.seen_field = false;
         let mut entity = Entity::read(&block, self.default);
         if self.around.len() >= DEEPEST {
             entity.kind = Kind::Leaf;
@@ -231,14 +237,22 @@ impl Walker {
     fn at_start(&mut self, place: Place, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let seen = self.line.len();
         let dashes = bytes[0] == b'-' || seen >= 2;
-        if self.boundaries.is_empty() || !dashes || seen > BOUNDARY_LINE_LIMIT {
+        if self.boundaries.is_empty() || !dashes {
             self.candidate_is_text(place, sink);
             return 0;
         }
-        let used = if seen < 2 { 1 } else { up_to_line_end(bytes) };
+        // Never more than the limit, so that it does not depend on how the bytes are cut.
+        let most = if seen < 2 {
+            1
+        } else {
+            BOUNDARY_LINE_LIMIT + 1 - seen
+        };
+        let used = up_to_line_end(bytes).min(most);
         self.line.extend_from_slice(&bytes[..used]);
         if self.line.ends_with(b"\n") {
             self.candidate(place, sink);
+        } else if self.line.len() > BOUNDARY_LINE_LIMIT {
+            self.candidate_is_text(place, sink);
         }
         used
     }
@@ -280,8 +294,8 @@ impl Walker {
     fn pass_boundary(&mut self, (at, last): (usize, bool), line: &[u8], sink: &mut impl Sink) {
         let mut bytes = std::mem::take(&mut self.held);
         bytes.extend_from_slice(line);
-        sink.boundary(&bytes);
         let depth = self.boundaries[at].depth;
+        sink.boundary(&bytes, &self.around[..depth - 1]);
         self.around.truncate(depth - usize::from(last));
         self.default = if self.boundaries[at].digest {
             Default::Message

@@ -113,6 +113,19 @@ fn names_are_decoded_and_encoded() {
 }
 
 #[test]
+fn no_new_line_is_too_long() {
+    let name = "\\\"".repeat(199);
+    for (local, is_reply) in [(300, true), (700, true), (980, false)] {
+        let local = "a".repeat(local);
+        let block = format!("From: \"{name}\"\r\n <{local}@x.example>\r\n");
+        let (new, _, changes) = applied(&block, "");
+        assert!(new.lines().all(|line| line.len() <= 998), "{new}");
+        assert_eq!(changes.reply_to, is_reply);
+        assert_eq!(new.contains(&format!("<{local}@x.example>")), is_reply);
+    }
+}
+
+#[test]
 fn a_missing_name_is_the_local_part() {
     for from in [
         "v.w@x.example",

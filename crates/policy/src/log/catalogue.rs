@@ -38,6 +38,7 @@ pub enum Kind {
     GatewayUp,
     Damaged,
     Uncertain,
+    Explained,
     Altered,
     Warning,
     Error,
@@ -118,15 +119,17 @@ pub const CATALOGUE: &[Entry] = &[
     info(
         Kind::Pickup,
         "pickup",
-        "76CAF9E03A2A: uid=0 from=<joe@example.com>",
-        "A local program handed in a message and was told that it is queued. uid is the caller's.",
+        "76CAF9E03A2A: uid=33 from=<www-data@example.com> script=33:contact.php",
+        "A local program handed in a message and was told that it is queued. uid is the caller's. \
+         script is what the message says in X-PHP-Originating-Script, where it has that field.",
     ),
     info(
         Kind::Accepted,
         "smtpd",
-        "76CAF9E03A2A: client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=app",
-        "An SMTP client handed in a message. The part after the client is there only if it \
-         authenticated.",
+        "76CAF9E03A2A: client=localhost[127.0.0.1], sasl_method=PLAIN, sasl_username=app, \
+         script=33:contact.php",
+        "An SMTP client handed in a message. The sasl parts are there only if it authenticated, \
+         script only if the message has X-PHP-Originating-Script.",
     ),
     info(
         Kind::MessageId,
@@ -311,6 +314,13 @@ pub const CATALOGUE: &[Entry] = &[
          known; it will be sent again",
         "The connection or relayd itself failed between the content and the answer to it. The \
          recipient may get the message twice.",
+    ),
+    warning(
+        Kind::Explained,
+        "smtp",
+        "warning: 76CAF9E03A2A: the sender address is not verified at SES; verify it or its domain",
+        "What the refusal in the line before means, and what to do about it. It is said once for \
+         each attempt, and mailq shows it as well.",
     ),
     info(
         Kind::Altered,

@@ -50,8 +50,24 @@ impl Line<'_> {
 
     fn text(&self) -> String {
         match *self {
-            Line::Pickup { id, uid, sender } => format!("{id}: uid={uid} from={}", path(sender)),
-            Line::Accepted { id, client, login } => format!("{id}: client={client}{}", sasl(login)),
+            Line::Pickup {
+                id,
+                uid,
+                sender,
+                script,
+            } => {
+                let script = named_script(" ", script);
+                format!("{id}: uid={uid} from={}{script}", path(sender))
+            }
+            Line::Accepted {
+                id,
+                client,
+                login,
+                script,
+            } => {
+                let script = named_script(", ", script);
+                format!("{id}: client={client}{}{script}", sasl(login))
+            }
             Line::MessageId {
                 id,
                 message_id,
@@ -151,6 +167,11 @@ impl Line<'_> {
                  it will be sent again",
                 word(gateway)
             ),
+            Line::Explained {
+                id,
+                meaning,
+                remedy,
+            } => format!("{id}: {meaning}; {remedy}"),
             Line::Altered { id, what } => format!("{id}: altered: {what}"),
             Line::Warning { text, .. } | Line::Error { text, .. } | Line::Fatal { text, .. } => {
                 text.to_owned()
@@ -192,6 +213,7 @@ impl Line<'_> {
             Line::GatewayUp { .. } => Kind::GatewayUp,
             Line::Damaged { .. } => Kind::Damaged,
             Line::Uncertain { .. } => Kind::Uncertain,
+            Line::Explained { .. } => Kind::Explained,
             Line::Altered { .. } => Kind::Altered,
             Line::Warning { .. } => Kind::Warning,
             Line::Error { .. } => Kind::Error,
@@ -218,6 +240,13 @@ fn sasl(login: Option<Login<'_>>) -> String {
             word(login.mechanism),
             word(login.user)
         )
+    })
+}
+
+/// What Postfix does not have; pflogsumm and logwatch read the lines with it as without.
+fn named_script(gap: &str, script: Option<&str>) -> String {
+    script.map_or_else(String::new, |script| {
+        format!("{gap}script={}", word(script))
     })
 }
 
@@ -358,10 +387,10 @@ impl fmt::Display for Client<'_> {
 }
 
 impl fmt::Display for Count<'_> {
-    /// `rcpt=2`, or `rcpt=1/2` where not all were accepted.
+    /// `rcpt=2`, or `rcpt=1/2` where not all were accepted. None at all is `commands=0/0`, as Postfix has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.command, self.accepted)?;
-        if self.accepted == self.total {
+        if self.accepted == self.total && self.total > 0 {
             Ok(())
         } else {
             write!(f, "/{}", self.total)

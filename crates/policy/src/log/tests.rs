@@ -26,6 +26,7 @@ fn millis(parts: [u64; 4]) -> Delays {
 /// What the example lines are made of.
 struct Scene {
     joe: Address,
+    www_data: Address,
     root: Address,
     stranger: Address,
     server: Server,
@@ -76,8 +77,10 @@ impl Scene {
     fn new() -> Self {
         let [joe, root, stranger] =
             ["joe@example.com", "root@example.com", "a@example.org"].map(address);
+        let www_data = address("www-data@example.com");
         Self {
             joe,
+            www_data,
             root,
             stranger,
             server: server(),
@@ -141,13 +144,15 @@ impl Scene {
         Some(match kind {
             Kind::Pickup => Line::Pickup {
                 id: ID,
-                uid: 0,
-                sender,
+                uid: 33,
+                sender: Some(&self.www_data),
+                script: Some("33:contact.php"),
             },
             Kind::Accepted => Line::Accepted {
                 id: ID,
                 client: local,
                 login: Some(LOGIN),
+                script: Some("33:contact.php"),
             },
             Kind::MessageId => {
                 let message_id = b"20261123182412.76CAF9E03A2A@host1.example.com";
@@ -265,6 +270,11 @@ fn daemon(kind: Kind) -> Option<Line<'static>> {
             id: ID,
             gateway: "main",
         },
+        Kind::Explained => Line::Explained {
+            id: ID,
+            meaning: "the sender address is not verified at SES",
+            remedy: "verify it or its domain",
+        },
         Kind::Altered => Line::Altered {
             id: ID,
             what: "From <visitor@far.example> became <noreply@site.example>",
@@ -335,6 +345,7 @@ fn lines_have_the_other_shapes_of_postfix_too() {
         id: ID,
         client,
         login: None,
+        script: None,
     }
     .record()
     .text;

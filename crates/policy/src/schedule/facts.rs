@@ -5,6 +5,7 @@ use std::time::Duration;
 use mail::{QueueId, Timestamp};
 
 use super::backoff::Backoff;
+use super::effect::Effect;
 
 /// How long to wait for a TCP connection to the gateway, all its addresses together.
 ///
@@ -101,6 +102,8 @@ impl TroubleKind {
 pub struct GatewayTrouble {
     /// What kind of trouble.
     pub kind: TroubleKind,
+    /// What it asks for.
+    pub effect: Effect,
     /// One line for the log, `mailq` and the alarm: the reply or the error. At most 1000 bytes are kept.
     pub reason: String,
     /// What the gateway itself asked for ("try again in 92 seconds"). Honoured if longer than the
@@ -114,6 +117,7 @@ impl GatewayTrouble {
     pub fn new(kind: TroubleKind, reason: impl Into<String>) -> Self {
         Self {
             kind,
+            effect: Effect::of(kind),
             reason: reason.into(),
             retry_after: None,
         }

@@ -16,6 +16,7 @@
 mod backoff;
 mod brake;
 mod circuit;
+mod effect;
 mod facts;
 mod fairness;
 mod filing;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use circuit::Circuit;
+pub use effect::Effect;
 pub use facts::{
     Action, AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, Flush, GatewayTrouble, Limits,
     MessageState, Now, OriginKey, Queued, SessionId, Summary, TroubleKind,

@@ -42,6 +42,7 @@ fn introduction(section: Section) -> Option<&'static str> {
         Section::Aliases => Some("Who gets the mail for names of this host, such as root."),
         Section::Rewrite => Some("Envelope addresses that are replaced by others."),
         Section::From => Some("Whom mail may be from, for gateways that take that from some only."),
+        Section::Replies => Some("What the gateway's refusals mean."),
         Section::Gateway => Some(
             "The gateway that all mail is relayed through. The name after \"gateway\" is \
              yours to choose; it stands in the log.",
@@ -49,6 +50,7 @@ fn introduction(section: Section) -> Option<&'static str> {
         Section::Listen => {
             Some("Where mail is taken in by SMTP. Programs that call sendmail do not need this.")
         }
+        Section::Limits => Some("What clients that hand in mail may cost."),
         Section::Log => Some("The log."),
     }
 }
@@ -151,5 +153,6 @@ A folder for password files, readable by relayd alone.
 .BR relayd (8),
 .BR relayctl (8),
 .BR relayd\-log (5),
+.BR relayd\-replies (5),
 .BR sendmail (1)
 "#;

@@ -17,24 +17,30 @@ pub enum Section {
     Rewrite,
     /// `[from]`.
     From,
+    /// `[replies]`.
+    Replies,
     /// `[gateway NAME]`.
     Gateway,
     /// `[listen]`.
     Listen,
+    /// `[limits]`.
+    Limits,
     /// `[log]`.
     Log,
 }
 
 impl Section {
     /// Every section, in the order of the sample file.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Top,
         Self::Paths,
         Self::Aliases,
         Self::Rewrite,
         Self::From,
+        Self::Replies,
         Self::Gateway,
         Self::Listen,
+        Self::Limits,
         Self::Log,
     ];
 
@@ -47,8 +53,10 @@ impl Section {
             Self::Aliases => "aliases",
             Self::Rewrite => "rewrite",
             Self::From => "from",
+            Self::Replies => "replies",
             Self::Gateway => "gateway",
             Self::Listen => "listen",
+            Self::Limits => "limits",
             Self::Log => "log",
         }
     }
@@ -62,8 +70,10 @@ impl Section {
             Self::Aliases => "[aliases]",
             Self::Rewrite => "[rewrite]",
             Self::From => "[from]",
+            Self::Replies => "[replies]",
             Self::Gateway => "[gateway NAME]",
             Self::Listen => "[listen]",
+            Self::Limits => "[limits]",
             Self::Log => "[log]",
         }
     }
@@ -76,6 +86,8 @@ pub enum Kind {
     HostName,
     /// A host name or an IP address.
     Host,
+    /// A provider's name, perhaps with a colon and a word.
+    Provider,
     /// A mail address with its domain.
     MailAddress,
     /// Domains and mail addresses with commas between them.
@@ -94,6 +106,24 @@ pub enum Kind {
     Duration,
     /// A whole number from 1 to 100.
     Connections,
+    /// A whole number from 1 to 1000000.
+    Count,
+    /// A whole number from 1 to 1000.
+    Weight,
+    /// `N/s`, `N/min` or `N/h`.
+    Rate,
+    /// `N/day`, `N/month` or `N/24h`, with commas between several.
+    Quota,
+    /// A day of the month that every month has.
+    MonthDay,
+    /// `HH:MM` and a distance from UTC.
+    ResetTime,
+    /// A share in percent.
+    Percent,
+    /// `pause`, or the name of another gateway.
+    Overflow,
+    /// The name of another gateway.
+    GatewayName,
     /// A TCP port.
     Port,
     /// `smart`, `yes` or `no`.
@@ -114,6 +144,16 @@ pub enum Kind {
     CredentialName,
     /// `none`, or addresses with ports, with commas between them.
     Sockets,
+    /// `none`, or networks with commas between them.
+    Networks,
+    /// A whole number of sessions or errors, from 1 to 10000.
+    Places,
+    /// A whole number from 100 to 10000.
+    Recipients,
+    /// A whole number of bytes from 512 to 65536.
+    LineLength,
+    /// Bytes, from 16K to 1M.
+    HeaderSize,
     /// A program name for log lines.
     LogName,
     /// `syslog`, `stderr` or a file.
@@ -127,6 +167,7 @@ impl Kind {
         match self {
             Self::HostName => "a host name",
             Self::Host => "a host name or an IP address",
+            Self::Provider => "a provider's name, for some with a colon and a region",
             Self::MailAddress => "a mail address",
             Self::Senders => "domains and mail addresses, with commas between them",
             Self::NameForm => "text in which {name}, {address} and {host} stand for those",
@@ -136,6 +177,18 @@ impl Kind {
             Self::Size => "a number of bytes; K, M and G multiply it by 1024 once, twice or thrice",
             Self::Duration => "a number and one of s, m, h, d, w",
             Self::Connections => "a number from 1 to 100",
+            Self::Count => "a number from 1 to 1000000",
+            Self::Weight => "a number from 1 to 1000",
+            Self::Rate => "a number, perhaps the word recipients, and /s, /min or /h",
+            Self::Quota => {
+                "numbers, perhaps with the word recipients, and /day, /month, /hour or /24h, with \
+                 commas between them"
+            }
+            Self::MonthDay => "a day from 1 to 28",
+            Self::ResetTime => "a time of day, and UTC or its distance from it",
+            Self::Percent => "a share from 0% to 90%",
+            Self::Overflow => "pause, or the name of another gateway",
+            Self::GatewayName => "the name of another gateway",
             Self::Port => "a port number",
             Self::SoftBounce => "smart, yes or no",
             Self::Tls => "starttls, implicit or none",
@@ -146,6 +199,11 @@ impl Kind {
             Self::Text => "text",
             Self::CredentialName => "a name",
             Self::Sockets => "none, or addresses with ports, with commas between them",
+            Self::Networks => "none, or networks, with commas between them",
+            Self::Places => "a number from 1 to 10000",
+            Self::Recipients => "a number from 100 to 10000",
+            Self::LineLength => "a number from 512 to 65536",
+            Self::HeaderSize => "a number of bytes from 16K to 1M",
             Self::LogName => "a word",
             Self::LogTarget => "syslog, stderr, or a file name with a slash in it",
         }
@@ -199,5 +257,24 @@ impl Key {
             }
             Fallback::Words(_) => self.example,
         }
+    }
+}
+
+/// A row of the table.
+const fn key(
+    section: Section,
+    name: &'static str,
+    kind: Kind,
+    default: Fallback,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        section,
+        name,
+        kind,
+        default,
+        example,
+        meaning,
     }
 }

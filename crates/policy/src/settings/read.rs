@@ -4,13 +4,16 @@
 use super::keys::{Fallback, Key, Section};
 use super::scan::{Complaint, Heading, Scan, scan};
 use super::values::{self, Fault};
-use super::{
-    Deliver, Gateway, Listen, Log, PasswordSource, Paths, Problem, Rewrite, Settings, Tls,
-};
+use super::{Deliver, Gateway, Log, PasswordSource, Paths, Problem, Rewrite, Settings, Tls};
+use crate::providers::Preset;
 use ini::{Ini, ParseOption};
+use place::Place;
 
 mod essentials;
 mod from;
+mod limits;
+mod listen;
+mod place;
 
 pub(super) use essentials::essentials;
 
@@ -37,6 +40,8 @@ struct Reader {
 struct Block {
     heading: Heading,
     section: Section,
+    /// What a gateway's provider says where the section is silent.
+    preset: Option<Preset>,
 }
 
 impl Reader {
@@ -94,6 +99,7 @@ impl Reader {
         let top = Block {
             heading: Heading::new(),
             section: Section::Top,
+            preset: None,
         };
         let hostname = self.optional(&top, "hostname", values::host_name);
         let domain = self.optional(&top, "domain", values::host_name);
@@ -107,8 +113,10 @@ impl Reader {
         let paths = self.paths();
         let aliases = self.value(&Block::of(Section::Aliases), "file", values::path_or_none);
         let rewrite = self.rewrite();
+        let replies = self.optional(&Block::of(Section::Replies), "file", values::path);
         let gateways = self.gateways();
         let listen = self.listen();
+        let doors = self.doors();
         let log = self.log();
         Some(Settings {
             hostname,
@@ -123,8 +131,10 @@ impl Reader {
             paths: paths?,
             aliases: aliases?,
             rewrite,
+            replies,
             gateways,
             listen: listen?,
+            doors: doors?,
             log: log?,
         })
     }
@@ -163,7 +173,15 @@ impl Reader {
                 "keep one [gateway NAME] section",
             );
         }
-        let read = |(heading, section, line)| self.gateway(&Block { heading, section }, line);
+        let read = |(heading, section, line)| {
+            let mut block = Block {
+                heading,
+                section,
+                preset: None,
+            };
+            block.preset = self.preset(&block);
+            self.gateway(&block, line)
+        };
         headings.into_iter().filter_map(read).collect()
     }
 
@@ -174,16 +192,21 @@ impl Reader {
             .unwrap_or_default()
             .to_owned();
         let deliver = self.value(block, "deliver", values::deliver);
-        let host = self.host(block, &name, line, deliver.as_ref());
-        let given_port = self.optional(block, "port", values::port);
-        let tls = self.tls(block, given_port);
+        let place = self.place(block, line, deliver.as_ref());
         let tls_name = self.optional(block, "tls_name", values::host);
         let ca_file = self.optional(block, "ca_file", values::path);
-        let user = self.optional(block, "user", values::text);
+        let user = self.user(block, deliver.as_ref());
         let password = self.password(block, user.is_some());
         let max_connections = self.value(block, "max_connections", values::connections);
+        let per_connection = self.optional(block, "max_messages_per_connection", limits::count);
+        let max_recipients = self.optional(block, "max_recipients", limits::count);
+        let idle_close = self.value(block, "idle_close", values::duration);
+        let rate = self.optional(block, "rate", limits::rate);
+        let quota = self.quota(block);
+        let fallback = self.fallback(block);
+        let weight = self.value(block, "weight", limits::weight);
         let from = self.sender_rules(block);
-        let (host, tls) = (host?, tls?);
+        let Place { host, port, tls } = place?;
         if tls == Tls::None && user.is_some() && !values::is_loopback(&host) {
             self.complain(
                 self.line_of(block, "tls"),
@@ -194,7 +217,8 @@ impl Reader {
         Some(Gateway {
             name,
             deliver: deliver?,
-            port: given_port.unwrap_or(usual_port(tls)),
+            provider: block.preset.clone(),
+            port,
             tls,
             tls_name: tls_name.unwrap_or_else(|| host.clone()),
             host,
@@ -202,37 +226,23 @@ impl Reader {
             user,
             password,
             max_connections: max_connections?,
+            max_messages_per_connection: per_connection,
+            max_recipients,
+            idle_close: idle_close?,
+            rate,
+            quota: quota?,
+            fallback,
+            weight: weight?,
             from,
         })
     }
 
-    fn host(
-        &mut self,
-        block: &Block,
-        name: &str,
-        line: usize,
-        deliver: Option<&Deliver>,
-    ) -> Option<String> {
-        if self.is_given(block, "host") {
-            return self.optional(block, "host", values::host);
-        }
-        if !matches!(deliver, Some(Deliver::Capture(_))) {
-            self.complain(
-                line,
-                format!("[gateway {name}] has no host"),
-                "add a line such as host = smtp.example.com",
-            );
-            return None;
-        }
-        Some(name.to_owned())
-    }
-
-    fn tls(&mut self, block: &Block, port: Option<u16>) -> Option<Tls> {
-        match (self.is_given(block, "tls"), port) {
-            (true, _) => self.optional(block, "tls", values::tls),
-            (false, Some(465)) => Some(Tls::Implicit),
-            (false, _) => Some(Tls::StartTls),
-        }
+    /// A provider's user needs a password, which a gateway that sends nothing has not.
+    fn user(&mut self, block: &Block, deliver: Option<&Deliver>) -> Option<String> {
+        let sends = deliver == Some(&Deliver::Smtp);
+        (sends || self.is_given(block, "user"))
+            .then(|| self.optional(block, "user", values::text))
+            .flatten()
     }
 
     fn password(&mut self, block: &Block, has_user: bool) -> Option<PasswordSource> {
@@ -246,7 +256,8 @@ impl Reader {
             .collect();
         match given.as_slice() {
             [] if has_user => self.complain(
-                self.line_of(block, "user"),
+                self.line_of(block, "user")
+                    .max(self.line_of(block, "provider")),
                 "user is given, but no password for it",
                 "add password_file, password_command or password_credential",
             ),
@@ -263,66 +274,6 @@ impl Reader {
         file.map(PasswordSource::File)
             .or(command.map(PasswordSource::Command))
             .or(credential.map(PasswordSource::Credential))
-    }
-
-    fn listen(&mut self) -> Option<Listen> {
-        let block = Block::of(Section::Listen);
-        let smtp = self.value(&block, "smtp", values::loopback_sockets);
-        let submission = self.value(&block, "submission", values::sockets);
-        let tls_cert = self.optional(&block, "tls_cert", values::path);
-        let tls_key = self.optional(&block, "tls_key", values::path);
-        let users_file = self.optional(&block, "users_file", values::path);
-        if submission.as_ref().is_some_and(|all| !all.is_empty()) {
-            self.requires(&block, "submission", &["tls_cert", "tls_key", "users_file"]);
-        } else if self.is_given(&block, "tls_cert") {
-            self.requires(&block, "tls_cert", &["tls_key"]);
-        } else if self.is_given(&block, "tls_key") {
-            self.requires(&block, "tls_key", &["tls_cert"]);
-        }
-        self.no_shared_socket(&block, smtp.as_ref(), submission.as_ref());
-        Some(Listen {
-            smtp: smtp?,
-            submission: submission?,
-            tls_cert,
-            tls_key,
-            users_file,
-        })
-    }
-
-    fn requires(&mut self, block: &Block, name: &str, others: &[&str]) {
-        let missing: Vec<&str> = others
-            .iter()
-            .copied()
-            .filter(|other| !self.is_given(block, other))
-            .collect();
-        if !missing.is_empty() {
-            let message = format!("{name} is given without {}", missing.join(", "));
-            let remedy = format!(
-                "add {} to [{}], or remove {name}",
-                missing.join(", "),
-                block.heading
-            );
-            self.complain(self.line_of(block, name), message, remedy);
-        }
-    }
-
-    fn no_shared_socket(
-        &mut self,
-        block: &Block,
-        smtp: Option<&Vec<std::net::SocketAddr>>,
-        submission: Option<&Vec<std::net::SocketAddr>>,
-    ) {
-        let (Some(smtp), Some(submission)) = (smtp, submission) else {
-            return;
-        };
-        if let Some(both) = submission.iter().find(|socket| smtp.contains(socket)) {
-            let message = format!("{both} stands in both smtp and submission");
-            self.complain(
-                self.line_of(block, "submission"),
-                message,
-                "remove it from one of them",
-            );
-        }
     }
 
     fn log(&mut self) -> Option<Log> {
@@ -389,6 +340,7 @@ impl Reader {
         self.ini
             .get_from(heading, name)
             .map(|value| value.trim().to_owned())
+            .or_else(|| block.preset(name).map(str::to_owned))
     }
 
     /// Whether the file sets a key, well or badly.
@@ -407,14 +359,12 @@ impl Block {
         Self {
             heading: section.word().to_owned(),
             section,
+            preset: None,
         }
     }
-}
 
-const fn usual_port(tls: Tls) -> u16 {
-    match tls {
-        Tls::StartTls => 587,
-        Tls::Implicit => 465,
-        Tls::None => 25,
+    /// What the provider says for a key.
+    fn preset(&self, name: &str) -> Option<&str> {
+        self.preset.as_ref()?.value(name)
     }
 }

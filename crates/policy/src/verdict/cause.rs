@@ -1,38 +1,59 @@
 //! Why a gateway refuses, in plain words, and what helps.
 
+use crate::log::{LONGEST, printable};
+use std::borrow::Cow;
+
 /// Why a refusal happened, as far as its code and text tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// There is no such recipient, or it takes no mail.
     Recipient,
+    /// The recipient gets more mail than it can take now.
+    RecipientBusy,
     /// The recipient's mailbox is full.
     MailboxFull,
+    /// The recipient's server does not know us yet and wants us to come again.
+    Greylisted,
     /// The provider does not send to this recipient any more.
     Suppressed,
     /// The message is too large.
     TooLarge,
     /// The message's content or form is not accepted.
     Content,
+    /// The message's content is taken for unwanted mail.
+    Spam,
     /// The message goes round in a loop.
     Loop,
     /// More recipients than one transaction may have.
     TooManyRecipients,
-    /// The gateway wants a password, or encryption, first.
+    /// The gateway wants a password first.
     NotAuthenticated,
+    /// The gateway refuses the user or the password.
+    Password,
+    /// The gateway wants encryption, or another kind of it.
+    Tls,
     /// The sender address is not ours to use at this gateway.
     Sender,
+    /// The sender's domain lacks what receivers look for in the DNS.
+    SenderDomain,
     /// The amount of mail that may be sent is used up.
     Quota,
     /// Mail is sent faster than allowed.
     Rate,
+    /// More sessions are open than allowed.
+    Connections,
     /// The account is blocked, unpaid or not yet enabled.
     Account,
     /// This host's address is not welcome.
     HostBlocked,
+    /// The name that this host says in EHLO is not welcome.
+    HostName,
     /// The gateway does not relay this mail for us.
     RelayDenied,
     /// A setting or extension that we use is not accepted.
     Protocol,
+    /// The gateway closes the session, for being idle or for having been used enough.
+    SessionOver,
     /// The gateway cannot take it now.
     Temporary,
     /// A permanent refusal that says nothing of the above.
@@ -46,29 +67,56 @@ pub enum Cause {
 }
 
 /// A cause in plain words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     /// What it means; a clause without a full stop.
-    pub meaning: &'static str,
+    pub meaning: Cow<'static, str>,
     /// What to do; a clause without a full stop.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
+}
+
+/// Every cause that a rule can name, by its name in the table of replies.
+pub(super) const NAMES: [(&str, Cause); 26] = [
+    ("recipient", Cause::Recipient),
+    ("recipient-busy", Cause::RecipientBusy),
+    ("mailbox-full", Cause::MailboxFull),
+    ("greylisted", Cause::Greylisted),
+    ("suppressed", Cause::Suppressed),
+    ("too-large", Cause::TooLarge),
+    ("content", Cause::Content),
+    ("spam", Cause::Spam),
+    ("loop", Cause::Loop),
+    ("too-many-recipients", Cause::TooManyRecipients),
+    ("not-authenticated", Cause::NotAuthenticated),
+    ("password", Cause::Password),
+    ("tls", Cause::Tls),
+    ("sender", Cause::Sender),
+    ("sender-domain", Cause::SenderDomain),
+    ("quota", Cause::Quota),
+    ("rate", Cause::Rate),
+    ("connections", Cause::Connections),
+    ("account", Cause::Account),
+    ("host", Cause::HostBlocked),
+    ("hostname", Cause::HostName),
+    ("relay", Cause::RelayDenied),
+    ("protocol", Cause::Protocol),
+    ("session", Cause::SessionOver),
+    ("temporary", Cause::Temporary),
+    ("unclear", Cause::Unclear),
+];
+
+impl Advice {
+    /// A refusal's text with what it means and what to do, of which nothing is lost.
+    #[must_use]
+    pub fn beside(&self, text: &str) -> String {
+        let advice = format!(" -- {}; {}", self.meaning, self.remedy);
+        let room = LONGEST.saturating_sub(advice.chars().count());
+        let text = printable::shortened(text, room);
+        printable::shortened(&format!("{text}{advice}"), LONGEST)
+    }
 }
 
 impl Cause {
-    /// Whether trying again cannot help, because the recipient or the message is at fault.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Recipient
-                | Self::MailboxFull
-                | Self::Suppressed
-                | Self::TooLarge
-                | Self::Content
-                | Self::Loop
-        )
-    }
-
     /// Whether the gateway only wants the recipient in another transaction (RFC 5321 section
     /// 4.5.3.1.10).
     #[must_use]
@@ -79,15 +127,33 @@ impl Cause {
     /// What to tell the admin. `None` where the gateway's own words say it all.
     #[must_use]
     pub const fn advice(self) -> Option<Advice> {
-        let (meaning, remedy) = match self {
+        let words = match self.about_us() {
+            None => self.about_mail(),
+            words => words,
+        };
+        match words {
+            None => None,
+            Some((meaning, remedy)) => Some(Advice {
+                meaning: Cow::Borrowed(meaning),
+                remedy: Cow::Borrowed(remedy),
+            }),
+        }
+    }
+
+    /// Meaning and remedy where the account, the settings or this host is the reason.
+    const fn about_us(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
             Self::NotAuthenticated => (
-                "the gateway wants a user and a password, or encryption, before it takes mail",
-                "set user and password_file, and tls, in the gateway's section",
+                "the gateway wants a user and a password before it takes mail",
+                "set user and password_file in the gateway's section",
             ),
-            Self::Sender => (
-                "the gateway does not accept this sender address for your account",
-                "verify the address or its domain with the provider, or let the program send from \
-                 an address that is",
+            Self::Password => (
+                "the gateway refuses the user or the password",
+                "correct user and password_file; some providers want an app password or an API key",
+            ),
+            Self::Tls => (
+                "the gateway wants encryption",
+                "set tls = starttls or implicit in the gateway's section",
             ),
             Self::Quota => (
                 "the amount of mail that the provider lets you send is used up",
@@ -95,6 +161,10 @@ impl Cause {
             ),
             Self::Rate => (
                 "mail is sent faster than the provider allows",
+                "nothing, if it passes; if it happens often, set rate in the gateway's section",
+            ),
+            Self::Connections => (
+                "more sessions are open than the provider allows",
                 "nothing, if it passes; if it happens often, lower max_connections",
             ),
             Self::Account => (
@@ -106,19 +176,45 @@ impl Cause {
                 "allow the address in the provider's settings, or ask the provider why it is \
                  blocked",
             ),
+            Self::HostName => (
+                "the gateway does not accept the name that this host gives itself",
+                "set hostname to a full name that the DNS knows",
+            ),
             Self::RelayDenied => (
                 "the gateway does not relay this mail for you",
                 "check user and password in the gateway's section, and whether your account may \
                  send to other domains",
+            ),
+            Self::Protocol => (
+                "the gateway does not understand something that relayd said",
+                "report it; the mail is kept",
+            ),
+            _ => return None,
+        })
+    }
+
+    /// The same where the message, its sender or its recipient is the reason.
+    const fn about_mail(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Sender => (
+                "the gateway does not accept this sender address for your account",
+                "verify the address or its domain with the provider, or set default in [from] to \
+                 an address that is",
+            ),
+            Self::SenderDomain => (
+                "the sender's domain lacks what receivers look for: SPF, DKIM or DMARC records, or \
+                 a domain that exists",
+                "set up the DNS records that the provider names, or set default in [from] to an \
+                 address whose domain has them",
             ),
             Self::Suppressed => (
                 "the provider does not send to this address any more, because earlier mail to it \
                  failed or was complained about",
                 "remove the address from the provider's suppression list if it works again",
             ),
-            Self::Protocol => (
-                "the gateway does not understand something that relayd said",
-                "report it; the mail is kept",
+            Self::Spam => (
+                "the gateway takes this message for unwanted mail",
+                "look at what it says, and at the account's standing with the provider",
             ),
             Self::Unclear => (
                 "the gateway refuses this for good, but not clearly because of the recipient or \
@@ -129,16 +225,7 @@ impl Cause {
                 "the gateway may have taken the message, and its answer is not known",
                 "nothing; it is sent again later, so the recipient may get it twice",
             ),
-            Self::Recipient
-            | Self::MailboxFull
-            | Self::TooLarge
-            | Self::Content
-            | Self::Loop
-            | Self::TooManyRecipients
-            | Self::Temporary
-            | Self::ConnectionLost
-            | Self::OtherRecipient => return None,
-        };
-        Some(Advice { meaning, remedy })
+            _ => return None,
+        })
     }
 }

@@ -28,8 +28,18 @@ pub(super) fn server() -> Server {
     Server::new("gw.example.net", "127.0.0.2:2525".parse().unwrap())
 }
 
+/// One with the rules that come with relayd, for a gateway of no known provider.
+pub(super) fn judge(soft_bounce: SoftBounce) -> Judge<'static> {
+    static RULES: Rulebook = Rulebook::built_in();
+    Judge {
+        rules: &RULES,
+        provider: None,
+        soft_bounce,
+    }
+}
+
 fn ruled(stage: Stage, text: &str, soft_bounce: SoftBounce) -> Ruling {
-    classify(stage, &reply(text), soft_bounce)
+    judge(soft_bounce).classify(stage, &reply(text))
 }
 
 /// The rows of a table, their cells separated by `|`.
@@ -92,52 +102,34 @@ fn before_a_transaction_everything_is_about_the_gateway() {
     }
 }
 
+/// Stage, verdict, cause, effect, reply.
+const TEMPORARY: &str = "\
+Rcpt      | Defer(Recipient)    | Temporary         | BackOff   | 450 4.2.1 <defer1@x>: Mailbox busy, try later
+Rcpt      | Defer(Recipient)    | Temporary         | BackOff   | 450 4.1.1 user unknown
+Rcpt      | Defer(Recipient)    | TooManyRecipients | BackOff   | 452 4.5.3 too many recipients
+Mail      | Defer(Message)      | Temporary         | BackOff   | 451 4.3.0 Temporary failure
+Data      | Defer(Message)      | Temporary         | BackOff   | 451 try later
+EndOfData | Gateway(Refused4xx) | Rate              | SlowDown  | 454 Throttling failure: Maximum sending rate exceeded
+EndOfData | Gateway(Refused4xx) | Quota             | PauseUntil(Some(Last(86400s))) | 454 Throttling failure: Daily message quota exceeded
+EndOfData | Gateway(Refused4xx) | Temporary         | BackOff   | 452 4.3.1 Insufficient system storage
+Mail      | Gateway(Refused4xx) | Account           | Park      | 450 5.7.0 Your SMTP account is not activated
+Rcpt      | Gateway(Refused4xx) | SessionOver       | Reconnect | 421 4.4.2 idle for too long
+Mail      | Defer(Sender)       | Sender            | BackOff   | 451 4.0.0 invalid return path: not owned by user
+";
+
 #[test]
-fn temporary_refusals_defer() {
-    let cases = [
-        (
-            Rcpt,
-            "450 4.2.1 <defer1@x>: Mailbox busy, try later",
-            R,
-            Cause::Recipient,
-        ),
-        (Rcpt, "450 4.1.1 user unknown", R, Cause::Recipient),
-        (
-            Rcpt,
-            "452 4.5.3 too many recipients",
-            R,
-            Cause::TooManyRecipients,
-        ),
-        (Mail, "451 4.3.0 Temporary failure", M, Cause::Temporary),
-        (Data, "451 try later", M, Cause::Temporary),
-        (
-            EndOfData,
-            "454 Throttling failure: Maximum sending rate exceeded",
-            M,
-            Cause::Rate,
-        ),
-        (
-            EndOfData,
-            "454 Throttling failure: Daily message quota exceeded",
-            M,
-            Cause::Quota,
-        ),
-        (
-            EndOfData,
-            "452 4.3.1 Insufficient system storage",
-            M,
-            Cause::Temporary,
-        ),
-        (Mail, "450 account not activated", M, Cause::Account),
-    ];
+fn temporary_refusals_keep_the_mail() {
     for soft_bounce in [Smart, Yes, No] {
-        for (stage, text, scope, cause) in cases {
-            let ruling = ruled(stage, text, soft_bounce);
-            assert_eq!(
-                (ruling.verdict, ruling.cause),
-                (Defer(scope), cause),
-                "{stage:?} {text}"
+        for [stage, verdict, cause, effect, text] in rows(TEMPORARY) {
+            let ruling = ruled(stage_named(stage), text, soft_bounce);
+            let found = (ruling.verdict, ruling.cause, ruling.effect);
+            let names = (
+                format!("{:?}", found.0),
+                format!("{:?}", found.1),
+                format!("{:?}", found.2),
             );
+            let expected = (verdict.to_owned(), cause.to_owned(), effect.to_owned());
+            assert_eq!(names, expected, "{stage} {text}");
             assert_eq!(
                 (ruling.code.class(), ruling.status),
                 (4, Status::Deferred),
@@ -151,37 +143,76 @@ fn temporary_refusals_defer() {
 fn some_refusals_in_a_transaction_are_about_the_gateway() {
     for soft_bounce in [Smart, Yes, No] {
         for stage in [Mail, Rcpt, Data] {
-            for (text, kind) in [
+            for (text, kind, effect) in [
                 (
-                    "421 4.7.0 Try again later, closing",
+                    "421 4.3.2 closing",
                     TroubleKind::Refused4xx,
+                    Effect::Reconnect,
                 ),
-                ("530 Authentication required", TroubleKind::NoAuth),
                 (
-                    "530 5.7.0 Must issue a STARTTLS command first",
+                    "530 Authentication required",
                     TroubleKind::NoAuth,
+                    Effect::Park,
                 ),
             ] {
-                assert_eq!(
-                    ruled(stage, text, soft_bounce).verdict,
-                    Gateway(kind),
-                    "{stage:?} {text}"
-                );
+                let ruling = ruled(stage, text, soft_bounce);
+                let found = (ruling.verdict, ruling.effect);
+                assert_eq!(found, (Gateway(kind), effect), "{stage:?} {text}");
             }
         }
+        let text = "530 5.7.0 Must issue a STARTTLS command first";
         assert_eq!(
-            ruled(EndOfData, "421 bye", soft_bounce).verdict,
-            Gateway(TroubleKind::Refused4xx)
+            ruled(Mail, text, soft_bounce).verdict,
+            Gateway(TroubleKind::Tls)
         );
         let text = "550 5.7.1 authentication required";
         assert_eq!(
             ruled(Mail, text, soft_bounce).verdict,
             Gateway(TroubleKind::NoAuth)
         );
-        assert!(!matches!(
-            ruled(Rcpt, text, soft_bounce).verdict,
-            Gateway(_)
-        ));
+    }
+}
+
+/// One recipient's own affair must not stop the mail of all others.
+#[test]
+fn what_would_stop_the_gateway_does_not_where_others_were_served() {
+    let text = "554 5.7.1 <x@y>: Relay access denied";
+    let alone = ruled(Rcpt, text, Smart);
+    assert_eq!(alone.verdict, Gateway(TroubleKind::Refused5xx));
+    assert_eq!(alone.beside_others().verdict, Defer(R));
+    let slow = ruled(Rcpt, "450 too many messages, slow down", Smart);
+    assert_eq!(
+        slow.clone().beside_others(),
+        slow,
+        "that is about all of them"
+    );
+}
+
+#[test]
+fn an_answer_that_names_nobody_fails_nobody_of_several() {
+    let refusal = Refusal::Reply {
+        stage: EndOfData,
+        reply: reply("550 5.1.1 User unknown"),
+    };
+    let ruled = |recipients| judge(Smart).of_refusal(&server(), &refusal, recipients).0;
+    assert_eq!(ruled(1).verdict, Fail(R));
+    let of_two = ruled(2);
+    assert_eq!((of_two.verdict, of_two.code.class()), (Defer(M), 4));
+    assert_eq!(of_two.status, Status::Deferred);
+}
+
+#[test]
+fn accepted_and_not_sent() {
+    let accepted = |text: &str| judge(Smart).of_acceptance(EndOfData, &reply(text));
+    let ruling = accepted("254 4.7.1 Suppression for user ocid1 to x@example.com").unwrap();
+    assert_eq!((ruling.verdict, ruling.cause), (Fail(R), Cause::Suppressed));
+    assert_eq!(ruling.code.class(), 5);
+    for text in [
+        "250 2.0.0 OK",
+        "250 Message queued",
+        "250 ok suppression list checked",
+    ] {
+        assert_eq!(accepted(text), None, "{text}");
     }
 }
 
@@ -239,11 +270,7 @@ fn the_message_fails_where_it_is_clearly_at_fault() {
         (EndOfData, "554 5.6.0 bad content", Cause::Content),
         (EndOfData, "554 5.6.7 conversion needed", Cause::Content),
         (EndOfData, "552 5.7.1 virus found", Cause::Content),
-        (
-            EndOfData,
-            "554 5.7.1 Message content rejected",
-            Cause::Content,
-        ),
+        (EndOfData, "554 5.7.1 Message content rejected", Cause::Spam),
         (EndOfData, "554 5.4.6 too many hops", Cause::Loop),
         (EndOfData, "550 5.7.1 missing From header", Cause::Content),
     ];
@@ -259,45 +286,44 @@ fn the_message_fails_where_it_is_clearly_at_fault() {
     }
 }
 
-/// Stage, cause, reply.
+/// Stage, verdict, cause, reply.
 const OUR_AFFAIR: &str = "\
-Mail      | Sender            | 550 5.7.1 Sender address not allowed
-EndOfData | Sender            | 554 Message rejected: Email address is not verified. The following identities failed
-EndOfData | Sender            | 554 5.2.252 SendAsDenied; x@y not allowed to send as z@y
-Rcpt      | Sender            | 553 5.7.1 <a@b>: Sender address rejected: not owned by user c
-Mail      | Sender            | 535 Authorization failed: address x not an approved sender
-EndOfData | Sender            | 550 The from address does not match a verified Sender Identity
-EndOfData | Quota             | 550 5.4.5 Daily user sending limit exceeded. https://support.google.com/a/answer/166852
-EndOfData | Quota             | 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException
-EndOfData | Quota             | 550 You have reached your daily email sending quota
-Rcpt      | Quota             | 550 5.7.1 hourly limit exceeded
-EndOfData | Rate              | 550 5.7.0 too many emails per second
-Mail      | Rate              | 550 Too many messages. Try again in 92 seconds.
-EndOfData | Account           | 550 5.4.6 Unusual sending activity detected
-Mail      | Account           | 554 5.1.8 Email Outgoing Blocked
-Mail      | Account           | 554 account suspended
-Rcpt      | RelayDenied       | 554 5.7.1 <ok@relay.test>: Relay access denied
-Rcpt      | RelayDenied       | 550 5.7.1 relaying denied
-Rcpt      | HostBlocked       | 554 5.7.1 Client host blocked using zen.example.org
-Rcpt      | TooManyRecipients | 550 5.5.3 too many recipients
-Rcpt      | NotAuthenticated  | 550 5.7.1 RESOLVER.RST.AuthRequired; authentication required
-Mail      | Protocol          | 555 5.5.4 unsupported parameter
-Mail      | Unclear           | 550 your account exceeds its limit
-Rcpt      | Unclear           | 550 5.7.1 denied by policy
-Rcpt      | Unclear           | 550
-EndOfData | Unclear           | 554 5.7.1 no
-EndOfData | Unclear           | 554 5.7.1 This looks like spam
-EndOfData | Unclear           | 550 5.1.1 user unknown
-Data      | Unclear           | 554 no valid recipients
+Mail      | Defer(Sender)       | Sender            | 550 5.7.1 Sender address not allowed
+EndOfData | Defer(Sender)       | Sender            | 554 Message rejected: Email address is not verified. The following identities failed
+EndOfData | Defer(Sender)       | Sender            | 554 5.2.252 SendAsDenied; x@y not allowed to send as z@y
+Rcpt      | Defer(Sender)       | Sender            | 553 5.7.1 <a@b>: Sender address rejected: not owned by user c
+Mail      | Defer(Sender)       | Sender            | 535 Authorization failed: address x not an approved sender
+EndOfData | Defer(Sender)       | Sender            | 550 The from address does not match a verified Sender Identity
+EndOfData | Gateway(Refused5xx) | Quota             | 550 5.4.5 Daily user sending limit exceeded. https://support.google.com/a/answer/166852
+EndOfData | Gateway(Refused5xx) | Quota             | 554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException
+EndOfData | Gateway(Refused5xx) | Quota             | 550 You have reached your daily email sending quota
+Rcpt      | Gateway(Refused5xx) | Quota             | 550 5.7.1 hourly limit exceeded
+EndOfData | Gateway(Refused5xx) | Rate              | 550 5.7.0 too many emails per second
+Mail      | Gateway(Refused5xx) | Rate              | 550 Too many messages. Try again in 92 seconds.
+EndOfData | Gateway(Refused5xx) | Account           | 550 5.4.6 Unusual sending activity detected
+Mail      | Gateway(Refused5xx) | Account           | 554 5.1.8 Email Outgoing Blocked
+Mail      | Gateway(Refused5xx) | Account           | 554 account suspended
+Rcpt      | Gateway(Refused5xx) | RelayDenied       | 554 5.7.1 <ok@relay.test>: Relay access denied
+Rcpt      | Gateway(Refused5xx) | RelayDenied       | 550 5.7.1 sorry, relaying denied
+Rcpt      | Defer(Recipient)    | HostBlocked       | 554 5.7.1 Client host blocked using zen.example.org
+Mail      | Gateway(Refused5xx) | HostBlocked       | 554 5.7.1 Client host blocked using zen.example.org
+Rcpt      | Defer(Recipient)    | TooManyRecipients | 550 5.5.3 too many recipients
+Rcpt      | Defer(Recipient)    | Recipient         | 550 5.7.1 RESOLVER.RST.AuthRequired; authentication required
+Mail      | Defer(Message)      | Protocol          | 555 5.5.4 unsupported parameter
+Mail      | Defer(Sender)       | Unclear           | 550 your account exceeds its limit
+Rcpt      | Defer(Recipient)    | Unclear           | 550 5.7.1 denied by policy
+Rcpt      | Defer(Recipient)    | Unclear           | 550
+EndOfData | Defer(Message)      | Unclear           | 554 5.7.1 no
+Data      | Defer(Message)      | Unclear           | 554 no valid recipients
 ";
 
 #[test]
 fn what_is_our_own_affair_keeps_the_mail() {
-    for [stage, cause, text] in rows(OUR_AFFAIR) {
+    for [stage, verdict, cause, text] in rows(OUR_AFFAIR) {
         let stage = stage_named(stage);
         let scope = if stage == Rcpt { R } else { M };
         let ruling = ruled(stage, text, Smart);
-        assert_eq!(ruling.verdict, Defer(scope), "{stage:?} {text}");
+        assert_eq!(format!("{:?}", ruling.verdict), verdict, "{stage:?} {text}");
         assert_eq!(format!("{:?}", ruling.cause), cause, "{stage:?} {text}");
         assert_eq!(
             (ruling.status, ruling.code.class()),
@@ -305,10 +331,13 @@ fn what_is_our_own_affair_keeps_the_mail() {
             "{text}"
         );
         assert!(
-            ruling.advice().is_some() || cause == "TooManyRecipients",
+            ruling.advice.is_some() || matches!(cause, "TooManyRecipients" | "Recipient"),
             "{text}"
         );
-        assert_eq!(ruled(stage, text, Yes).status, Status::SoftBounce, "{text}");
+        let yes = ruled(stage, text, Yes);
+        assert_eq!(yes.verdict, ruling.verdict, "{text}");
+        let kept = !matches!(yes.verdict, Gateway(_));
+        assert_eq!(yes.status == Status::SoftBounce, kept, "{text}");
         assert_eq!(ruled(stage, text, No).verdict, Fail(scope), "{text}");
     }
     let wait = ruled(Mail, "550 Try again in 92 seconds.", Smart).retry_after;
@@ -329,7 +358,8 @@ fn words_in_addresses_do_not_decide() {
 
 #[test]
 fn refusals_without_a_reply() {
-    let ruled = |refusal: Refusal, soft_bounce| of_refusal(&server(), &refusal, soft_bounce);
+    let ruled =
+        |refusal: Refusal, soft_bounce| judge(soft_bounce).of_refusal(&server(), &refusal, 1);
     let lost = |stage, content_sent| Refusal::Interrupted {
         stage,
         how: Interruption::Closed,

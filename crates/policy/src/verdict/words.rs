@@ -1,15 +1,13 @@
 //! What is told about trouble with a gateway: the text in parentheses of a log line, in `mailq`
 //! and in reports, in the words of Postfix, since tools and people know those.
 
-use super::{TroubleKind, Verdict, classify};
+use super::{Judge, TroubleKind, Verdict};
 use crate::log::{LONGEST, Server, printable};
-use crate::schedule::GatewayTrouble;
-use crate::settings::SoftBounce;
+use crate::schedule::{Effect, GatewayTrouble};
 use mail::StatusCode;
 use smtp::Stage;
 use smtp::client::{Fault, FaultKind, Interruption, Refusal, Unsupported};
 use smtp::reply::Reply;
-use std::time::Duration;
 
 /// Trouble that makes a gateway unusable, with the code for `dsn=`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +50,10 @@ pub fn unknown_host(host: &str, reason: &str) -> Trouble {
 }
 
 /// What ended a session outside of a transaction.
-#[must_use]
-pub fn of_fault(server: &Server, fault: &Fault) -> Trouble {
+pub(super) fn of_fault(judge: &Judge<'_>, server: &Server, fault: &Fault) -> Trouble {
     let name = server.name();
     match &fault.kind {
-        FaultKind::Reply(reply) => of_reply(server, fault.stage, reply),
+        FaultKind::Reply(reply) => of_reply(judge, server, fault.stage, reply),
         FaultKind::Interrupted(how) => {
             let (kind, code) = of_interruption(fault.stage, how);
             Trouble::new(
@@ -91,22 +88,22 @@ pub fn of_fault(server: &Server, fault: &Fault) -> Trouble {
     }
 }
 
-fn of_reply(server: &Server, stage: Stage, reply: &Reply) -> Trouble {
-    // In a fault even an answer to MAIL or RCPT ended the session, so it is about the gateway.
-    let ruling = classify(stage, reply, SoftBounce::Yes);
-    let kind = match ruling.verdict {
-        Verdict::Gateway(kind) => kind,
-        _ if reply.is_permanent() => TroubleKind::Refused5xx,
-        _ => TroubleKind::Refused4xx,
+fn of_reply(judge: &Judge<'_>, server: &Server, stage: Stage, reply: &Reply) -> Trouble {
+    let ruling = judge.classify(stage, reply);
+    let (kind, effect) = match ruling.verdict {
+        Verdict::Gateway(kind) => (kind, ruling.effect),
+        // In a fault even an answer to MAIL or RCPT ended the session, so it is about the gateway.
+        _ if reply.is_permanent() => (TroubleKind::Refused5xx, Effect::Park),
+        _ => (TroubleKind::Refused4xx, Effect::BackOff),
     };
-    let retry_after: Option<Duration> = ruling.retry_after;
     Trouble {
         trouble: GatewayTrouble {
             kind,
-            reason: said(server, stage, reply),
-            retry_after,
+            effect,
+            reason: ruling.explained(&said(server, stage, reply)),
+            retry_after: ruling.retry_after,
         },
-        code: ruling.code,
+        code: ruling.code.with_class(4),
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use policy::log::{Line, Server};
 use policy::schedule::{CONNECT_TIMEOUT, GatewayTrouble, TroubleKind};
 use policy::settings::{Gateway, Tls};
-use policy::verdict;
 use smtp::Stage;
 use smtp::capabilities::Capabilities;
 use smtp::client::{
@@ -61,19 +60,19 @@ pub(super) struct Wire {
     deadline: Deadline,
 }
 
-/// What is waited for, and when it must be here.
+/// What is waited for, and when it must be here: a whole reply, however its bytes and lines drip.
 #[derive(Default)]
-struct Deadline(Option<(Stage, Instant)>);
+struct Deadline(Option<((Stage, u64), Instant)>);
 
 impl Deadline {
-    /// When the reply of this stage must be here. The time that an earlier stage had left is not
-    /// this one's.
-    fn of(&mut self, stage: Stage) -> Instant {
+    /// When the reply of this stage must be here, if so many came before it. The time that an
+    /// earlier one had left is not this one's (RFC 5321 section 4.5.3.2).
+    fn of(&mut self, stage: Stage, replies: u64) -> Instant {
         match self.0 {
-            Some((known, deadline)) if known == stage => deadline,
+            Some((known, deadline)) if known == (stage, replies) => deadline,
             _ => {
                 let deadline = Instant::now() + stage.timeout();
-                self.0 = Some((stage, deadline));
+                self.0 = Some(((stage, replies), deadline));
                 deadline
             }
         }
@@ -104,6 +103,7 @@ impl Wire {
         };
         let config = ClientConfig {
             auth,
+            nonce: tls::nonce().unwrap_or_default(),
             ..ClientConfig::new(&running.hostname, mode)
         };
         let mut wire = Self {
@@ -115,7 +115,9 @@ impl Wire {
         };
         match wire.drive().await {
             Stop::Idle => Ok(wire),
-            Stop::Closed(Some(fault)) => Err(verdict::of_fault(&wire.server, &fault).trouble),
+            Stop::Closed(Some(fault)) => {
+                Err(running.judge().of_fault(&wire.server, &fault).trouble)
+            }
             Stop::Closed(None) | Stop::Content | Stop::Report(_) => {
                 let reason = format!("host {} ended the session at once", wire.server.name());
                 Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
@@ -194,18 +196,11 @@ impl Wire {
     }
 
     async fn receive(&mut self, stage: Stage) {
-        let deadline = self.deadline.of(stage);
+        let deadline = self.deadline.of(stage, self.client.replies());
         let mut buffer = [0; 4096];
         match timeout_at(deadline, self.read(&mut buffer)).await {
             Ok(Ok(0)) => self.client.failed(Interruption::Closed),
-            Ok(Ok(count)) => {
-                // Each reply has its own time (RFC 5321 section 4.5.3.2), and each line is part of
-                // one. The client bounds their number, so a drip of lines ends as well.
-                if buffer[..count].contains(&b'\n') {
-                    self.deadline.renew();
-                }
-                self.client.received(&buffer[..count]);
-            }
+            Ok(Ok(count)) => self.client.received(&buffer[..count]),
             Ok(Err(error)) => self.client.failed(interruption(&error)),
             Err(_) => self.client.failed(Interruption::Timeout),
         }
@@ -227,6 +222,9 @@ impl Wire {
         };
         match timeout(HANDSHAKE, connector.connect(name, socket)).await {
             Ok(Ok(stream)) => {
+                if let Some(binding) = tls::binding(&stream) {
+                    self.client.bind(binding);
+                }
                 self.stream = Stream::Secure(Box::new(stream));
                 self.client.tls_established();
             }
@@ -310,12 +308,20 @@ mod tests {
     async fn the_final_dot_has_its_own_ten_minutes() {
         let mut deadline = Deadline::default();
         let begun = Instant::now();
-        let data = deadline.of(Stage::Data);
-        assert_eq!(deadline.of(Stage::Data), data);
+        let data = deadline.of(Stage::Data, 7);
+        assert_eq!(deadline.of(Stage::Data, 7), data);
         // Content that took its time leaves the answer to it all of its own.
-        let end = deadline.of(Stage::EndOfData);
+        let end = deadline.of(Stage::EndOfData, 8);
         assert!(end >= begun + Duration::from_secs(600) && end > data);
         deadline.renew();
-        assert!(deadline.of(Stage::EndOfData) >= end);
+        assert!(deadline.of(Stage::EndOfData, 8) >= end);
+    }
+
+    #[tokio::test]
+    async fn each_reply_has_its_time_and_not_each_line() {
+        let mut deadline = Deadline::default();
+        let first = deadline.of(Stage::Rcpt, 1);
+        assert_eq!(deadline.of(Stage::Rcpt, 1), first);
+        assert!(deadline.of(Stage::Rcpt, 2) > first);
     }
 }

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::{StatusCode, Submitter};
-use policy::log::{Client, Line, Login};
+use policy::log::{Client, Line, Login, Refused};
 use smtp::reply::Reply;
-use smtp::sasl::Credentials;
+use smtp::sasl::{Credentials, Mechanism};
 use smtp::server::{Event, Server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::accept::{AcceptError, Reception, Submission};
+use crate::accept::{AcceptError, Introduction, Reception, Submission};
 use crate::relay::{Relay, Work};
 use crate::running::Running;
+
+use super::deadline::Deadline;
 
 /// How long a client may take to take a reply.
 const REPLY_WITHIN: Duration = Duration::from_secs(60);
@@ -42,8 +44,10 @@ pub(super) struct Session<'a> {
     submitter: Submitter,
     /// Where a client on a port comes from.
     client: Option<IpAddr>,
+    /// How it authenticated, if it did.
+    mechanism: Option<Mechanism>,
     stream: Box<dyn Pipe>,
-    silence: Duration,
+    deadline: Deadline,
     /// Present while a message is being handed in, until its reply is written.
     work: Option<Work>,
 }
@@ -62,8 +66,9 @@ impl<'a> Session<'a> {
             running,
             submitter,
             client: None,
+            mechanism: None,
             stream,
-            silence,
+            deadline: Deadline::new(silence, Instant::now()),
             work: None,
         }
     }
@@ -76,7 +81,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) async fn run(mut self, mut server: Server) {
+    pub(super) async fn run(mut self, server: &mut Server) {
         if self.write(&server.greeting()).await.is_err() {
             return;
         }
@@ -89,12 +94,13 @@ impl<'a> Session<'a> {
                         // All replies are written.
                         self.work = None;
                     }
-                    self.read(&mut server, &mut buffer).await;
+                    self.read(server, &mut buffer).await;
                 }
                 Event::Reply(bytes) => {
                     if self.write(&bytes).await.is_err() {
                         server.disconnected();
                     }
+                    self.deadline.renew(Instant::now());
                 }
                 Event::StartTls => match self.secure().await {
                     Some(secured) => {
@@ -103,13 +109,16 @@ impl<'a> Session<'a> {
                     }
                     None => return,
                 },
-                Event::Auth(credentials) => self.authenticate(&mut server, credentials).await,
+                Event::Auth(mechanism, credentials) => {
+                    let known = self.authenticate(mechanism, credentials).await;
+                    server.auth_result(known);
+                }
                 Event::Mail(_) | Event::Rcpt(_) => server.accept(),
                 Event::ContentBegins(envelope) => {
                     self.work = Some(self.relay.begin_work().await);
                     reception = Some(Reception::new(
                         self.relay,
-                        self.submission(envelope, &server),
+                        self.submission(envelope, server),
                     ));
                     server.accept();
                 }
@@ -140,8 +149,11 @@ impl<'a> Session<'a> {
             }
         };
         tokio::select! {
-            read = timeout(self.silence, self.stream.read(buffer)) => match read {
-                Ok(Ok(count @ 1..)) => server.received(&buffer[..count]),
+            read = timeout_at(self.deadline.at(), self.stream.read(buffer)) => match read {
+                Ok(Ok(count @ 1..)) => {
+                    self.deadline.received(count, Instant::now());
+                    server.received(&buffer[..count]);
+                }
                 Ok(_) => server.disconnected(),
                 Err(_) => self.timed_out(server),
             },
@@ -181,7 +193,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    async fn authenticate(&mut self, server: &mut Server, credentials: Credentials) {
+    /// Whether somebody is who they say they are.
+    async fn authenticate(&mut self, mechanism: Mechanism, credentials: Credentials) -> bool {
         let running = Arc::clone(&self.running);
         let user = credentials.user.clone();
         let turn = HASHING.acquire().await;
@@ -197,9 +210,10 @@ impl<'a> Session<'a> {
             if let Submitter::Client { user: name, .. } = &mut self.submitter {
                 *name = Some(user);
             }
+            self.mechanism = Some(mechanism);
         } else if let Some(address) = self.client {
             let login = Login {
-                mechanism: "PLAIN",
+                mechanism: mechanism.name(),
                 user: &user,
             };
             self.relay.log.write(&Line::LoginFailed {
@@ -208,18 +222,19 @@ impl<'a> Session<'a> {
             });
             sleep(WRONG_PASSWORD).await;
         }
-        server.auth_result(known);
+        known
     }
 
     fn submission(&self, envelope: mail::Envelope, server: &Server) -> Submission {
-        let session = self.client.map(|_| {
-            let hello = server.hello().unwrap_or("unknown").to_owned();
-            (hello, protocol(server))
+        let introduction = self.client.map(|_| Introduction {
+            hello: server.hello().unwrap_or("unknown").to_owned(),
+            protocol: protocol(server),
+            mechanism: self.mechanism,
         });
         Submission {
             envelope,
             submitter: self.submitter.clone(),
-            session,
+            introduction,
             source: None,
         }
     }
@@ -300,5 +315,24 @@ pub(super) fn log_client(address: IpAddr) -> Client<'static> {
 /// Sends a client away whose submitter has its share of sessions.
 pub(super) async fn say_full(relay: &Relay, mut stream: impl Pipe) {
     let reply = farewell(&relay.running(), "too many sessions of yours");
+    let _ = timeout(REPLY_WITHIN, stream.write_all(&reply.to_wire())).await;
+}
+
+/// Sends a client away that is not of a network that may hand in mail here, as Postfix's
+/// `smtpd_client_restrictions` do, in a line of the log that fail2ban knows.
+pub(super) async fn say_not_for_you(relay: &Relay, mut stream: impl Pipe, client: IpAddr) {
+    let client = log_client(client);
+    let text = format!("<{client}>: Client host rejected: Access denied");
+    let reply = Reply::new(554, Some(StatusCode::new(5, 7, 1)), &text);
+    relay.log.write(&Line::Refused(Refused {
+        id: None,
+        command: "CONNECT",
+        client,
+        reply: &format!("554 5.7.1 {text}"),
+        sender: None,
+        recipient: None,
+        protocol: "SMTP",
+        hello: None,
+    }));
     let _ = timeout(REPLY_WITHIN, stream.write_all(&reply.to_wire())).await;
 }

@@ -176,7 +176,7 @@ fn serve(state: &State, mut stream: TcpStream) {
                     server.disconnected();
                 }
             }
-            Event::Auth(who) => {
+            Event::Auth(_, who) => {
                 let known = login.as_ref().is_some_and(|(user, password)| {
                     *user == who.user && *password == *who.password.expose()
                 });

@@ -132,6 +132,13 @@ impl Dialogue {
         self.send(content);
         self.reply()
     }
+
+    /// One message by DATA; gives the reply to it.
+    pub(crate) fn message_by_data(&mut self, sender: &str, recipient: &str, text: &str) -> String {
+        self.envelope(sender, &[recipient]);
+        assert!(self.say("DATA").starts_with("354"));
+        self.say(&format!("{text}\r\n."))
+    }
 }
 
 /// Hands in one message; gives its queue id.

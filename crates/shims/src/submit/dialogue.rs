@@ -124,11 +124,12 @@ impl Session {
             chunk.clear();
             sent
         });
-        // relayd may refuse the content and close before it has read all of it; its reply says why.
-        match (written, self.reply()) {
-            (_, Ok(reply)) => Ok(reply),
-            (Err(error), Err(_)) => Err(told(error)),
-            (Ok(()), Err(error)) => Err(error),
+        match written {
+            Ok(()) => self.reply(),
+            // relayd may refuse the content and close before it has read all of it; its reply says why.
+            Err(error) if is_hung_up(&error) => self.reply().map_err(|_| told(error)),
+            // It waits for the rest, and would say nothing.
+            Err(error) => Err(told(error)),
         }
     }
 
@@ -136,6 +137,14 @@ impl Session {
     fn quit(&mut self) {
         let _ = self.stream.write_all(b"QUIT\r\n");
     }
+}
+
+/// The other end does not read any more.
+fn is_hung_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+    )
 }
 
 /// Says in words that a time limit was reached, for which the system has no text of its own.

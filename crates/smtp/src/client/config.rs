@@ -24,12 +24,15 @@ pub struct ClientConfig {
     pub auth: Option<Credentials>,
     /// The mechanisms allowed, the preferred one first.
     pub mechanisms: Vec<Mechanism>,
+    /// For SCRAM: printable, without a comma, at least 16 characters that nobody can guess, other
+    /// ones for each session. Empty: SCRAM is not used.
+    pub nonce: String,
     /// Send content by BDAT where the server offers CHUNKING and the size is known (RFC 3030).
     pub chunking: bool,
 }
 
 impl ClientConfig {
-    /// A session without AUTH, with every mechanism allowed and content sent by DATA.
+    /// A session without AUTH, with every mechanism for a password allowed and content sent by DATA.
     #[must_use]
     pub fn new(hello: impl Into<String>, tls: TlsMode) -> Self {
         let mechanisms = Mechanism::PREFERENCE.to_vec();
@@ -38,6 +41,7 @@ impl ClientConfig {
             tls,
             auth: None,
             mechanisms,
+            nonce: String::new(),
             chunking: false,
         }
     }

@@ -4,7 +4,7 @@
 use super::{Client, Fault, FaultKind, State, TlsMode};
 use crate::capabilities::Capabilities;
 use crate::reply::Reply;
-use crate::sasl::{ChallengeError, Exchange, Mechanism};
+use crate::sasl::{Exchange, Mechanism};
 
 /// Longest command line with its line end (RFC 5321 section 4.5.3.1.4).
 const MAX_COMMAND: usize = 512;
@@ -80,12 +80,13 @@ impl Client {
         if self.capabilities.auth.is_empty() {
             return self.refuse_session(FaultKind::NoAuth);
         }
-        let offered = |mechanism: &Mechanism| self.capabilities.offers(*mechanism);
+        let offered = |mechanism: &Mechanism| self.may_use(*mechanism);
         let Some(mechanism) = self.config.mechanisms.iter().copied().find(offered) else {
             let offered = self.capabilities.auth.clone();
             return self.refuse_session(FaultKind::NoMechanism { offered });
         };
-        let mut exchange = Exchange::new(mechanism);
+        let binding = self.binding.as_deref();
+        let mut exchange = Exchange::new(mechanism, &self.config.nonce, binding);
         let initial = self
             .config
             .auth
@@ -104,14 +105,33 @@ impl Client {
         self.state = State::Auth(exchange);
     }
 
+    /// Whether the server offers it and we have what it takes.
+    fn may_use(&self, mechanism: Mechanism) -> bool {
+        let able = match mechanism {
+            Mechanism::ScramSha256Plus => self.binding.is_some() && !self.config.nonce.is_empty(),
+            Mechanism::ScramSha256 => !self.config.nonce.is_empty(),
+            _ => true,
+        };
+        able && self.capabilities.offers(mechanism)
+    }
+
     pub(super) fn auth_reply(&mut self, reply: Reply) {
         if reply.is_positive() {
-            self.become_idle();
+            self.logged_in();
         } else if reply.is_intermediate() {
             self.answer_challenge(&reply);
         } else {
             self.farewell(reply);
         }
+    }
+
+    /// The server says that we are in; it may have had to prove something itself.
+    fn logged_in(&mut self) {
+        if matches!(&self.state, State::Auth(exchange) if !exchange.is_proved()) {
+            let what = "the server did not prove that it knows the password".to_owned();
+            return self.refuse_session(FaultKind::Protocol(what));
+        }
+        self.become_idle();
     }
 
     fn answer_challenge(&mut self, reply: &Reply) {
@@ -134,14 +154,5 @@ impl Client {
             _ => crate::Stage::Auth,
         };
         self.close(Some(Fault { stage, kind }));
-    }
-}
-
-impl std::fmt::Display for ChallengeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::NotBase64 => "the server's AUTH challenge is not Base64",
-            Self::Unexpected => "the server asked for more than the AUTH mechanism has",
-        })
     }
 }

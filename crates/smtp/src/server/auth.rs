@@ -11,6 +11,15 @@ pub(super) enum AuthStep {
     LoginPassword { user: String },
 }
 
+impl AuthStep {
+    const fn mechanism(&self) -> Mechanism {
+        match self {
+            Self::Plain => Mechanism::Plain,
+            Self::LoginUser | Self::LoginPassword { .. } => Mechanism::Login,
+        }
+    }
+}
+
 impl Server {
     /// Whether AUTH may be used now, so that it may be shown in EHLO.
     pub(super) const fn offers_auth(&self) -> bool {
@@ -66,6 +75,7 @@ impl Server {
         if line == "*" {
             return self.refuse_with(501, (5, 7, 0), "authentication given up");
         }
+        let mechanism = step.mechanism();
         let credentials = match step {
             AuthStep::Plain => sasl::read_plain(line),
             AuthStep::LoginUser => match sasl::read_login_user(line) {
@@ -84,6 +94,6 @@ impl Server {
         self.state = State::Asking(Question::Auth {
             user: credentials.user.clone(),
         });
-        Progress::Tell(Event::Auth(credentials))
+        Progress::Tell(Event::Auth(mechanism, credentials))
     }
 }

@@ -36,7 +36,9 @@ impl Server {
             return self.refuse_and_close(500, (5, 5, 2), "this is SMTP");
         }
         let limit = self.config.limits.line;
+        let only_bare_lf = &mut self.only_bare_lf;
         let line = self.input.take_line().map(|line| {
+            *only_bare_lf &= !line.ends_with(b"\r");
             let length = skipped + line.len();
             if length > limit {
                 return Line::TooLong(length);
@@ -50,12 +52,16 @@ impl Server {
             }
         });
         match line {
+            Some(Line::Text(line)) if self.is_out_of_step(&line) => {
+                self.refuse_and_close(554, (5, 5, 0), "more came before the reply was read")
+            }
             Some(Line::Text(line)) => match self.take_state() {
                 State::Auth(step) => self.auth_line(step, line.trim_ascii()),
                 _ => self.command(line.trim_ascii()),
             },
             Some(Line::NotText) => {
                 self.state = State::Command;
+                self.counts.begin_unknown();
                 self.refuse_with(500, (5, 5, 2), "a command is printable text")
             }
             Some(Line::TooLong(length)) => self.long_line(length),
@@ -78,15 +84,23 @@ impl Server {
 
     fn long_line(&mut self, length: usize) -> Progress {
         self.state = State::Command;
+        self.counts.begin_unknown();
         if length > self.config.limits.discarded_line {
             return self.refuse_and_close(500, (5, 5, 2), "line much too long");
         }
         self.refuse_with(500, (5, 5, 2), "line too long")
     }
 
+    /// More came behind a line that must be the last of its group, and the client should know better.
+    fn is_out_of_step(&self, line: &str) -> bool {
+        let in_auth = matches!(self.state, State::Auth(_));
+        self.config.in_step && !self.input.pending().is_empty() && (in_auth || ends_group(line))
+    }
+
     fn command(&mut self, line: &str) -> Progress {
         let (verb, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let arguments = arguments.trim_ascii();
+        self.counts.begin(verb);
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => self.hello_command(arguments, true),
             "HELO" => self.hello_command(arguments, false),
@@ -115,6 +129,7 @@ impl Server {
             "GET" | "HEAD" | "POST" | "PUT" | "CONNECT" | "OPTIONS" => {
                 self.refuse_and_close(500, (5, 5, 1), "this is SMTP")
             }
+            _ if is_http(arguments) => self.refuse_and_close(500, (5, 5, 1), "this is SMTP"),
             _ => self.refuse_with(500, (5, 5, 2), "command not known"),
         }
     }
@@ -133,14 +148,11 @@ impl Server {
         if extended {
             lines.extend(self.extensions());
         }
-        self.out.extend(
-            Reply {
-                code: 250,
-                status: None,
-                lines,
-            }
-            .to_wire(),
-        );
+        self.say(&Reply {
+            code: 250,
+            status: None,
+            lines,
+        });
         Progress::Again
     }
 
@@ -156,6 +168,8 @@ impl Server {
         if self.offers_auth() {
             lines.push("AUTH PLAIN LOGIN".to_owned());
         }
+        // RFC 9422. A session may carry any number of messages, so MAILMAX is not named.
+        lines.push(format!("LIMITS RCPTMAX={}", self.config.max_recipients));
         let always = ["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8"];
         lines.extend(always.map(str::to_owned));
         if self.config.chunking {
@@ -320,6 +334,24 @@ impl Server {
 /// No SMTP command begins with such a byte. Blanks and empty lines are answered as any mistake.
 fn is_foreign(byte: u8) -> bool {
     (byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t')) || !byte.is_ascii()
+}
+
+/// Whether a command must be the last that is sent before its reply is read (RFC 2920 section 3.1,
+/// RFC 4954 section 4). STARTTLS is too, but what comes behind it is thrown away.
+fn ends_group(line: &str) -> bool {
+    let verb = line.trim_ascii().split([' ', '\t']).next();
+    let verb = verb.unwrap_or_default().to_ascii_uppercase();
+    matches!(
+        verb.as_str(),
+        "EHLO" | "HELO" | "AUTH" | "DATA" | "NOOP" | "VRFY" | "HELP"
+    )
+}
+
+/// Whether a line ends as the first line of an HTTP request does. What such a client sends next was
+/// chosen by a web page.
+fn is_http(arguments: &str) -> bool {
+    let last = arguments.rsplit([' ', '\t']).next();
+    last.is_some_and(|word| word.starts_with("HTTP/"))
 }
 
 /// Reads the path behind `FROM:` or `TO:`.

@@ -19,9 +19,16 @@ pub struct ServerConfig {
     pub auth_required: bool,
     /// Take addresses without a domain; the driver qualifies them.
     pub unqualified: bool,
+    /// Let LF "." LF end DATA for a client that has not sent one CRLF: a program of this host that
+    /// pipes text into `sendmail -bs`. From the network it would be a way to smuggle mail.
+    pub bare_lf: bool,
     /// Take the MAIL parameter XASIS, by which `sendmail -G` asks that the header block be left as
     /// it is. It is of this suite alone and not announced.
     pub as_is: bool,
+    /// Cut off a client that goes on before it has read a reply that it must wait for, as Postfix's
+    /// `smtpd_forbid_unauth_pipelining` does. Local programs that write a whole dialogue at once are
+    /// common, and harmless.
+    pub in_step: bool,
     /// What the session may cost.
     pub limits: Limits,
 }
@@ -40,7 +47,9 @@ impl ServerConfig {
             auth: AuthOffer::Never,
             auth_required: false,
             unqualified: true,
+            bare_lf: false,
             as_is: true,
+            in_step: false,
             limits: Limits::default(),
         }
     }

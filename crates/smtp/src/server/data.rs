@@ -37,7 +37,10 @@ enum Verdict {
 
 impl Inflow {
     const fn new(until: Until) -> Self {
-        let reader = ContentReader::new();
+        Self::read_by(ContentReader::new(), until)
+    }
+
+    const fn read_by(reader: ContentReader, until: Until) -> Self {
         Self {
             reader,
             until,
@@ -110,7 +113,13 @@ impl Server {
             return self.refuse_with(554, (5, 5, 1), "no valid recipients");
         }
         let envelope = transaction.envelope();
-        self.state = State::Asking(Question::Content(Inflow::new(Until::Dot)));
+        let reader = if self.config.bare_lf && self.only_bare_lf {
+            ContentReader::with_bare_lf()
+        } else {
+            ContentReader::new()
+        };
+        let inflow = Inflow::read_by(reader, Until::Dot);
+        self.state = State::Asking(Question::Content(inflow));
         Progress::Tell(Event::ContentBegins(envelope))
     }
 
@@ -205,7 +214,7 @@ impl Server {
             ..
         }) = self.take_state()
         {
-            self.out.extend(reply.to_wire());
+            self.say(&reply);
         }
         self.close();
         Progress::Again

@@ -2,7 +2,7 @@
 
 use mail::{Address, Body, Envelope, Recipient, Ret};
 
-use crate::sasl::Credentials;
+use crate::sasl::{Credentials, Mechanism};
 
 /// A MAIL command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ pub enum Event {
     Reply(Vec<u8>),
     /// Do the TLS handshake, then [`Server::tls_established`](super::Server::tls_established); if it fails, drop the connection.
     StartTls,
-    /// Somebody says who they are: [`Server::auth_result`](super::Server::auth_result), or [`Server::refuse`](super::Server::refuse) with a reply of
+    /// Somebody says who they are, and by which mechanism: [`Server::auth_result`](super::Server::auth_result), or [`Server::refuse`](super::Server::refuse) with a reply of
     /// your own, such as a 454.
-    Auth(Credentials),
+    Auth(Mechanism, Credentials),
     /// MAIL: [`Server::accept`](super::Server::accept) or [`Server::refuse`](super::Server::refuse).
     Mail(MailCommand),
     /// RCPT: [`Server::accept`](super::Server::accept) or [`Server::refuse`](super::Server::refuse).

@@ -8,8 +8,8 @@ use std::path::Path;
 use mail::{Address, Envelope, Origin, QueueId, StatusCode, Submitter, Timestamp};
 use spool::testdisk::TestDisk;
 use spool::{
-    AttemptMark, Claim, Dropped, Found, IntakeLimits, Meta, Outcome, OutcomeKind, Source, Spool,
-    SpoolError, drop_in, take,
+    AttemptMark, Claim, Dropped, Found, IntakeLimits, Meta, Note, Outcome, OutcomeKind, Source,
+    Spool, SpoolError, drop_in, take,
 };
 
 mod scenarios;
@@ -34,6 +34,9 @@ pub(crate) struct World {
     pub(crate) ids: BTreeSet<QueueId>,
     /// An id was given out twice.
     pub(crate) reused: bool,
+    /// The number in the note that was kept last, and the one that was tried last.
+    pub(crate) note_kept: u8,
+    pub(crate) note_tried: u8,
 }
 
 /// What is known about one message, by the calls that were made and those that returned.
@@ -72,6 +75,8 @@ impl World {
             messages: BTreeMap::new(),
             ids: BTreeSet::new(),
             reused: false,
+            note_kept: 0,
+            note_tried: 0,
         })
     }
 
@@ -257,6 +262,25 @@ impl World {
         Ok(())
     }
 
+    pub(crate) fn keep_note(&mut self) -> Step {
+        self.note_tried += 1;
+        self.spool
+            .keep_note(Note::Quotas, &[self.note_tried; 600])?;
+        self.note_kept = self.note_tried;
+        Ok(())
+    }
+
+    fn check_note(&self, after: &World) -> Result<(), String> {
+        let note = after.spool.note(Note::Quotas);
+        let note = note.map_err(|error| error.to_string())?.unwrap_or_default();
+        let number = note.first().copied().unwrap_or_default();
+        let promised = self.note_kept..=self.note_tried;
+        if !promised.contains(&number) || note.iter().any(|byte| *byte != number) {
+            return Err(format!("the note is {number}, not one of {promised:?}"));
+        }
+        Ok(())
+    }
+
     /// Compares what a disk holds after a crash with what was promised. Runs relayd's start.
     pub(crate) fn check(&self, disk: TestDisk) -> Result<World, String> {
         let text = |error: SpoolError| error.to_string();
@@ -265,6 +289,8 @@ impl World {
         after.messages = self.messages.clone();
         after.intake().map_err(text)?;
         self.check_entries(&after)?;
+        self.check_note(&after)?;
+        (after.note_kept, after.note_tried) = (self.note_kept, self.note_tried);
         // A new message works, and gets an id that none had.
         after.accept(999, 1, false).map_err(text)?;
         if after.reused {

@@ -5,7 +5,7 @@ use spool::{OutcomeKind, Queue};
 use super::{Scenario, Step, World};
 
 /// Every scenario, by its name.
-pub(crate) const SCENARIOS: [(&str, Scenario); 7] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 8] = [
     ("accept", accept),
     ("intake", intake),
     ("attempt and outcome", attempt),
@@ -13,6 +13,7 @@ pub(crate) const SCENARIOS: [(&str, Scenario); 7] = [
     ("defer and move", defer),
     ("retire", retire),
     ("rewrite", rewrite),
+    ("notes", notes),
 ];
 
 fn accept(world: &mut World) -> Step {
@@ -105,4 +106,11 @@ fn rewrite(world: &mut World) -> Step {
     world.outcomes_are_durable(1);
     world.record(&mut claim, 1, &[(1, OutcomeKind::Sent)])?;
     world.sync(&mut claim, 1)
+}
+
+fn notes(world: &mut World) -> Step {
+    for _ in 0..3 {
+        world.keep_note()?;
+    }
+    Ok(())
 }

@@ -1,11 +1,35 @@
-//! Every key of the settings file, with its default and what it means.
+//! Every key of the settings file, with its default and what it means; those of gateways and of
+//! doors are in files of their own.
 
-use super::Fallback::{self, Value, Words};
-use super::Section::{self, Aliases, From, Gateway, Listen, Log, Paths, Rewrite, Top};
-use super::{Key, Kind};
+mod doors;
+mod gateway;
+
+use super::Fallback::{Value, Words};
+use super::Section::{Aliases, From, Paths, Replies, Rewrite, Top};
+use super::{Key, Kind, key};
 
 /// Every key, in the order of the sample file.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &ALL;
+
+const COUNT: usize = HOST.len() + gateway::KEYS.len() + doors::KEYS.len();
+
+const ALL: [Key; COUNT] = {
+    let mut all = [HOST[0]; COUNT];
+    let parts = [HOST, gateway::KEYS, doors::KEYS];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut n = 0;
+        while n < parts[part].len() {
+            all[at] = parts[part][n];
+            (at, n) = (at + 1, n + 1);
+        }
+        part += 1;
+    }
+    all
+};
+
+/// What concerns the host as a whole.
+const HOST: &[Key] = &[
     key(
         Top,
         "hostname",
@@ -65,10 +89,11 @@ pub const KEYS: &[Key] = &[
         Value("smart"),
         "smart",
         "What happens when the gateway refuses a message for good. smart: it is returned if the \
-         refusal is clearly about the recipient or the message; any other refusal keeps it, \
-         because the cause is then the account or these settings. yes: it is always kept until \
-         queue_lifetime has passed. no: it is returned at every 5xx answer to MAIL, RCPT or the \
-         message.",
+         refusal is known to be about the recipient or the message, see relayd-replies(5); any \
+         other refusal keeps it, because the cause is then the account, these settings, or not \
+         known. It is tried again, at longer and longer intervals, and returned once \
+         queue_lifetime has passed. yes: nothing is returned before that. no: it is returned at \
+         every 5xx answer to MAIL, RCPT or the message.",
     ),
     key(
         Top,
@@ -173,214 +198,13 @@ pub const KEYS: &[Key] = &[
          message is returned to its sender. keep: nothing.",
     ),
     key(
-        Gateway,
-        "host",
-        Kind::Host,
-        Words("none; it must be given"),
-        "smtp.example.com",
-        "The gateway's name or address.",
-    ),
-    key(
-        Gateway,
-        "port",
-        Kind::Port,
-        Words("587 with tls = starttls, 465 with implicit, 25 with none"),
-        "587",
-        "The TCP port.",
-    ),
-    key(
-        Gateway,
-        "tls",
-        Kind::Tls,
-        Words("starttls; implicit where port is 465"),
-        "starttls",
-        "How the session is encrypted. starttls: the session begins in plain text and must be \
-         switched to TLS before anything is sent. implicit: TLS from the first byte. none: no \
-         encryption; not allowed together with user, unless host is this host.",
-    ),
-    key(
-        Gateway,
-        "tls_name",
-        Kind::Host,
-        Words("the value of host"),
-        "smtp.example.com",
-        "The name that the gateway's certificate must carry.",
-    ),
-    key(
-        Gateway,
-        "ca_file",
-        Kind::Path,
-        Words("the certificates that the system trusts"),
-        "/etc/relayd/gateway-ca.pem",
-        "A PEM file of certificate authorities. Only these are then trusted for this gateway.",
-    ),
-    key(
-        Gateway,
-        "user",
-        Kind::Text,
-        Words("none; the session is not authenticated"),
-        "user@example.com",
-        "The user name to authenticate with. One of password_file, password_command and \
-         password_credential must go with it.",
-    ),
-    key(
-        Gateway,
-        "password_file",
+        Replies,
+        "file",
         Kind::Path,
         Words("none"),
-        "/etc/relayd/secrets/main",
-        "A file whose first line is the password. It must belong to root or to user, and nobody \
-         else may be able to read it.",
-    ),
-    key(
-        Gateway,
-        "password_command",
-        Kind::Command,
-        Words("none"),
-        "/usr/local/bin/show-password relayd",
-        "A command that prints the password as its first line.",
-    ),
-    key(
-        Gateway,
-        "password_credential",
-        Kind::CredentialName,
-        Words("none"),
-        "main",
-        "The name of a credential that systemd passes to the service (LoadCredential=).",
-    ),
-    key(
-        Gateway,
-        "max_connections",
-        Kind::Connections,
-        Value("4"),
-        "4",
-        "How many sessions with this gateway may be open at once.",
-    ),
-    key(
-        Gateway,
-        "deliver",
-        Kind::Deliver,
-        Value("smtp"),
-        "smtp",
-        "smtp relays the mail. capture:FOLDER puts each message into a Maildir instead and sends \
-         nothing, for tests and staging hosts; host is not needed then.",
-    ),
-    key(
-        Gateway,
-        "from_allow",
-        Kind::Senders,
-        Words("the value of allow in [from]"),
-        "yourdomain.com",
-        "As allow in [from], for this gateway alone.",
-    ),
-    key(
-        Gateway,
-        "from_default",
-        Kind::MailAddress,
-        Words("the value of default in [from]"),
-        "noreply@yourdomain.com",
-        "As default in [from], for this gateway alone.",
-    ),
-    key(
-        Gateway,
-        "from_name",
-        Kind::NameForm,
-        Words("the value of name in [from]"),
-        "{name} via yoursite",
-        "As name in [from], for this gateway alone.",
-    ),
-    key(
-        Gateway,
-        "from_policy",
-        Kind::FromPolicy,
-        Words("the value of policy in [from]"),
-        "keep",
-        "As policy in [from], for this gateway alone.",
-    ),
-    key(
-        Gateway,
-        "bounce_from",
-        Kind::MailAddress,
-        Words("none; the null sender is sent"),
-        "bounces@yourdomain.com",
-        "The envelope sender of reports, for a gateway that refuses the null sender that they have.",
-    ),
-    key(
-        Listen,
-        "smtp",
-        Kind::Sockets,
-        Value("none"),
-        "127.0.0.1:25, [::1]:25",
-        "Where programs on this host may hand in mail by SMTP. Only loopback addresses are \
-         allowed.",
-    ),
-    key(
-        Listen,
-        "submission",
-        Kind::Sockets,
-        Value("none"),
-        "192.0.2.1:587",
-        "Where other hosts may hand in mail. They must use TLS and authenticate, so tls_cert, \
-         tls_key and users_file must be given as well.",
-    ),
-    key(
-        Listen,
-        "tls_cert",
-        Kind::Path,
-        Words("none"),
-        "/etc/relayd/cert.pem",
-        "The certificate chain for submission, in PEM.",
-    ),
-    key(
-        Listen,
-        "tls_key",
-        Kind::Path,
-        Words("none"),
-        "/etc/relayd/key.pem",
-        "The private key of tls_cert, in PEM.",
-    ),
-    key(
-        Listen,
-        "users_file",
-        Kind::Path,
-        Words("none"),
-        "/etc/relayd/users",
-        "Who may authenticate at submission: one NAME:HASH a line, the hash in the crypt(5) form \
-         that begins with $6$. Others must not be able to read it.",
-    ),
-    key(
-        Log,
-        "name",
-        Kind::LogName,
-        Value("relayd"),
-        "relayd",
-        "What the program name of each log line begins with, as in relayd/smtp. With postfix, \
-         tools that look for postfix/smtp find their lines.",
-    ),
-    key(
-        Log,
-        "to",
-        Kind::LogTarget,
-        Value("syslog"),
-        "syslog",
-        "Where log lines go: the system's logger (facility mail), standard error, or a file.",
+        "/etc/relayd/replies",
+        "A file of rules of your own, which go before those that come with relayd. \
+         relayd-replies(5) says how to write one. It must belong to root or to user, and nobody \
+         else may be able to write it. After a change: relayctl reload.",
     ),
 ];
-
-const fn key(
-    section: Section,
-    name: &'static str,
-    kind: Kind,
-    default: Fallback,
-    example: &'static str,
-    meaning: &'static str,
-) -> Key {
-    Key {
-        section,
-        name,
-        kind,
-        default,
-        example,
-        meaning,
-    }
-}

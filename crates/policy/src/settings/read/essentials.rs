@@ -63,3 +63,71 @@ fn meant(inside: &str) -> Section {
         .find(|section| Some(section.word()) == name)
         .unwrap_or(Section::Gateway)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Paths, Settings};
+
+    fn least() -> Settings {
+        Settings::parse("[gateway main]\nhost = h\n", "f").unwrap()
+    }
+
+    #[test]
+    fn the_essentials_are_read_whatever_else_is_wrong() {
+        let paths = "[paths]\nspool = s\nrun = r\n";
+        let limit = "message_size_limit = 20k\n";
+        let expected = |limit| Essentials {
+            paths: Paths {
+                spool: "s".into(),
+                run: "r".into(),
+            },
+            message_size_limit: limit,
+        };
+        let default = least().message_size_limit;
+        for (text, size) in [
+            (format!("{limit}{paths}"), 20 * 1024),
+            (format!("{limit}nonsense\nhostname = ?\n{paths}"), 20 * 1024),
+            (format!("{paths}[gateway]\nhost\npassword = x\n"), default),
+            (
+                format!("{paths}[gatway a]\nspool = t\n[lisen\nrun = t\n"),
+                default,
+            ),
+            (format!("[log] x\n]\n{paths}"), default),
+            (format!("message_size_limit = huge\n{paths}"), default),
+            (format!("{limit}{limit}{paths}"), 20 * 1024),
+            (format!("\u{FEFF}{paths}"), default),
+            (format!("{paths}[log]\n{}", "x".repeat(300_000)), default),
+        ] {
+            let read = Essentials::parse(&text, "relayd.conf");
+            assert_eq!(read, Ok(expected(size)), "{text:.200}");
+            assert!(
+                Settings::parse(&text, "relayd.conf").is_err(),
+                "{text:.200}"
+            );
+        }
+        let none = Essentials::parse("", "relayd.conf").unwrap();
+        assert_eq!(
+            (none.paths, none.message_size_limit),
+            (least().paths, default)
+        );
+    }
+
+    #[test]
+    fn wrong_paths_are_never_guessed() {
+        for (line, text) in [
+            (2, "[paths]\nspool s\n"),
+            (2, "[paths]\nspol = s\n"),
+            (2, "[paths]\nspool =\n"),
+            (3, "[paths]\nspool = s\nspool = t\n"),
+            (3, "[paths]\nspool = s\n[paths]\n"),
+            (2, "[log]\n[path]\nspool = s\n"),
+            (1, "[paths\nspool = s\n"),
+            (1, " [Paths] \nspool = s\n"),
+            (2, "[paths]\nrun = ~/run\n"),
+        ] {
+            let problems = Essentials::parse(text, "relayd.conf").expect_err(text);
+            assert_eq!(problems[0].line, line, "{text}");
+        }
+    }
+}

@@ -24,6 +24,7 @@ impl Reader {
         let own = Block {
             heading: gateway.heading.clone(),
             section: gateway.section,
+            preset: None,
         };
         let bounce_from = self.optional(gateway, "bounce_from", values::mail_address);
         let own = self.sender_part(own, "from_");

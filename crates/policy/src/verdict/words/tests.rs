@@ -1,7 +1,8 @@
 //! The words for trouble, against those that Postfix uses.
 
-use super::super::tests::{reply, server};
+use super::super::tests::{judge, reply, server};
 use super::*;
+use crate::settings::SoftBounce::Smart;
 
 use Stage::{Auth, Data, Ehlo, EndOfData, Greeting, Mail, Rcpt, StartTls, Tls};
 
@@ -72,11 +73,16 @@ fn lines_of_a_reply_are_joined_as_postfix_does() {
 }
 
 fn told(stage: Stage, kind: FaultKind) -> (TroubleKind, String, String) {
-    let Trouble { trouble, code } = of_fault(&server(), &Fault { stage, kind });
+    let Trouble { trouble, code } = judge(Smart).of_fault(&server(), &Fault { stage, kind });
     (
         trouble.kind,
         code.to_string(),
-        trouble.reason.replace("gw.example.net[127.0.0.2]", "H[IP]"),
+        trouble
+            .reason
+            .split(" -- ")
+            .next()
+            .unwrap()
+            .replace("gw.example.net[127.0.0.2]", "H[IP]"),
     )
 }
 
