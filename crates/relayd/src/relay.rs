@@ -87,6 +87,11 @@ impl Relay {
         Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Keeps a reload waiting for as long as what is returned lives.
+    pub(crate) async fn starting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.reloading.lock().await
+    }
+
     /// Reads the settings again and puts them in force if they are good.
     ///
     /// # Errors

@@ -90,6 +90,8 @@ async fn serve(
     ports: Vec<TcpDoor>,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(ExitStatus::OsError, error.to_string());
+    // A reload that is asked for now waits until the ports serve: it would open them a second time.
+    let starting = relay.starting().await;
     // First, so that whoever sees the sockets can stop us in good order.
     catch_signals(&relay).map_err(failed)?;
     // The spool's lock makes this the only relayd: sockets found in the run folder are left-overs.
@@ -108,6 +110,7 @@ async fn serve(
     recover(&relay).await?;
     control::serve(&relay, sockets.control).map_err(failed)?;
     door::serve(&relay, sockets.submit, ports)?;
+    drop(starting);
     intake::serve(&relay);
     let syncing = tokio::spawn(sync_removals(Arc::clone(&relay)));
     if let Err(error) = host::systemd::notify("READY=1") {
@@ -203,15 +206,18 @@ fn catch_signals(relay: &Arc<Relay>) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let relay = Arc::clone(relay);
     tokio::spawn(async move {
-        let signal = loop {
-            tokio::select! {
-                _ = hangup.recv() => {
-                    // What is wrong was logged.
-                    let _ = relay.reload().await;
-                }
-                _ = terminate.recv() => break SignalKind::terminate(),
-                _ = interrupt.recv() => break SignalKind::interrupt(),
+        let reloads = async {
+            loop {
+                hangup.recv().await;
+                // What is wrong was logged.
+                let _ = relay.reload().await;
             }
+        };
+        // A reload that takes its time keeps nobody from stopping.
+        let signal = tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            () = reloads => SignalKind::hangup(),
         };
         relay.log.write(&Line::Stopping {
             signal: signal.as_raw_value(),

@@ -123,6 +123,41 @@ fn ports_follow_a_reload() {
 }
 
 #[test]
+fn a_reload_that_comes_while_relayd_starts_waits_for_its_ports() {
+    let port = free_port();
+    let listen = format!(
+        "{}[listen]\nsmtp = 127.0.0.1:{port}\n",
+        gateway_section(free_port())
+    );
+    let mut rig = Rig::new("", &listen);
+    rig.start();
+    assert_eq!(rig.stop().code(), Some(0));
+    // What is found damaged in the spool makes the next start take its time.
+    for number in 0..1000 {
+        let id = format!("60FD{number:08}");
+        fs::write(rig.entry("incoming", &id), "nonsense").unwrap();
+        rig.own(rig.entry("incoming", &id));
+    }
+    for name in ["run/submit.sock", "run/control.sock"] {
+        let _ = fs::remove_file(rig.path(name));
+    }
+    // Its sockets are the first that others see of it.
+    let early = "(until [ -S run/submit.sock ]; do :; done; kill -HUP $$) & exec \"$0\"";
+    let relayd = rig.command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", early])
+        .arg(relayd.get_program())
+        .current_dir(rig.path(""))
+        .env("RELAYD_CONFIG", rig.config())
+        .stdin(Stdio::null());
+    rig.start_as(&mut command);
+    rig.wait_log(&["reload -- version"]);
+    assert_eq!(rig.count_log(&["settings not reloaded"]), 0);
+    assert_eq!(Dialogue::port(port).say("NOOP")[..3], *"250");
+}
+
+#[test]
 fn sessions_with_the_gateway_end_in_good_order_at_a_reload() {
     let (before, after) = (Gateway::start(), Gateway::start());
     before.shut_gate();
