@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -264,8 +264,6 @@ fn what_the_gateway_took_is_sent_again_only_in_doubt_wherever_relayd_is_killed()
     let (mut kills, mut doubled) = (0, 0);
     for (name, place) in points(&calls) {
         let recipient = format!("{}{place}@x.test", name.replace('_', "-"));
-        house.rig.kill();
-        house.rig.start();
         let mut gate = house.taking(&socket, &recipient);
         let inject = format!("inject={name}:signal=SIGKILL:when={place}");
         let tracer = Tracer::attach(
@@ -312,14 +310,15 @@ impl House {
     /// A gateway at `socket` that has just got the content of a message, and has not answered yet.
     fn taking(&mut self, socket: &TcpListener, recipient: &str) -> Peer {
         let port = socket.local_addr().expect("it is bound").port();
+        // A reload would leave open whether the message still goes to the gateway of before.
+        self.rig.kill();
         self.rig.change(|access| access.port = port);
-        self.rig.reload();
+        self.rig.start();
         self.rig.send(
             &["-i", "-f", "app@test.example", recipient],
             b"Subject: s\n\nwhole\n",
         );
-        let (stream, _) = socket.accept().expect("relayd connects");
-        let mut gate = Peer::over(stream);
+        let mut gate = self.caller(socket, recipient);
         for (said, wanted) in [
             ("220 gw", "EHLO"),
             ("250 gw", "MAIL"),
@@ -337,5 +336,23 @@ impl House {
         gate.say(b"354 go\r\n");
         assert!(gate.until(b"\r\n.\r\n").is_some());
         gate
+    }
+
+    /// relayd's connection to `socket`.
+    fn caller(&self, socket: &TcpListener, recipient: &str) -> Peer {
+        socket.set_nonblocking(true).expect("a socket");
+        let caller = patience::until(LIMIT, || match socket.accept() {
+            Ok((stream, _)) => Some(stream),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("accepting: {error}"),
+        });
+        let stream = caller.unwrap_or_else(|| {
+            panic!(
+                "relayd does not connect for {recipient} within {LIMIT:?}:\n{}",
+                self.rig.mailq()
+            )
+        });
+        stream.set_nonblocking(false).expect("a socket");
+        Peer::over(stream)
     }
 }

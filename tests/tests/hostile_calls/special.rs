@@ -171,8 +171,11 @@ fn modes(host: &mut Host, faults: &mut Faults) {
         let script = format!("umask {umask}\nexec sendmail -i b@example.org");
         let output = run(&mut host.program(ALICE, &["sh", "-c", &script]), MESSAGE);
         expect_status("sendmail", 0, &output, faults);
-        let found = host.only_file().and_then(|file| fs::metadata(file).ok());
-        let found = found.map(|status| status.permissions().mode() & 0o7777);
+        // Between two looks relayd may move the entry from one queue to the other.
+        let found = patience::until(LIMIT, || {
+            let status = fs::metadata(host.only_file()?).ok()?;
+            Some(status.permissions().mode() & 0o7777)
+        });
         faults.compare(
             &format!("mode with umask {umask}, relayd down: {down}"),
             &Some(mode),
