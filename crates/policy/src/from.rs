@@ -13,6 +13,8 @@ use mail::authors::{self, Author};
 use mail::header::{Field, HeaderBlock};
 use mail::{Address, repair};
 
+use crate::addresses::AddressPattern;
+
 pub use names::NameForm;
 
 /// The longest address in bytes that Reply-To is given: a line has room for it.
@@ -24,7 +26,7 @@ pub struct Rules {
     /// What is done with a From that is not allowed.
     pub action: Action,
     /// What is allowed besides [`Rules::default`].
-    pub allow: Vec<Allowed>,
+    pub allow: Vec<AddressPattern>,
     /// What stands in for what is not allowed. Without it nothing is rewritten.
     pub default: Option<Address>,
     /// The name that stands with it.
@@ -43,35 +45,6 @@ pub enum Action {
     Rewrite,
     /// The message is not sent.
     Refuse,
-}
-
-/// One thing that the gateway allows as sender.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Allowed {
-    /// Every address of this domain, not of its subdomains; in ASCII.
-    Domain(String),
-    /// Every address of any subdomain of this domain; in ASCII.
-    Subdomains(String),
-    /// This address.
-    Mailbox(Address),
-}
-
-impl Allowed {
-    fn matches(&self, address: &Address) -> bool {
-        match self {
-            Self::Mailbox(allowed) => allowed.same_mailbox(address),
-            Self::Domain(domain) => address
-                .domain()
-                .is_some_and(|other| other.eq_ignore_ascii_case(domain)),
-            Self::Subdomains(domain) => address.domain().is_some_and(|other| {
-                let end = other.len().checked_sub(domain.len());
-                end.and_then(|at| other.get(at..).zip(other.get(..at)))
-                    .is_some_and(|(end, start)| {
-                        end.eq_ignore_ascii_case(domain) && start.ends_with('.')
-                    })
-            }),
-        }
-    }
 }
 
 /// The names of this host, by which mail that its programs write about it is recognised.

@@ -5,6 +5,7 @@
 //! Nothing here reads a clock, a file, the environment or the network.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod aliases;
 pub mod budget;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod outgoing;
 pub mod providers;
 pub mod quota;
 pub mod rewrite;
+pub mod route;
 pub mod schedule;
 pub mod settings;
 pub mod sysexits;

@@ -228,7 +228,8 @@ impl Passage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::from::{Action, Allowed};
+    use crate::addresses::AddressPattern;
+    use crate::from::Action;
     use mail::Recipient;
 
     const HOST: Host<'_> = Host {
@@ -243,7 +244,7 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             action: Action::Rewrite,
-            allow: vec![Allowed::Domain("d.example".to_owned())],
+            allow: vec![AddressPattern::Domain("d.example".to_owned())],
             default: Address::parse("n@d.example").ok(),
             ..Rules::default()
         }

@@ -16,6 +16,7 @@ mod values;
 
 use crate::from;
 use crate::providers::{self, Preset};
+use crate::route::Takes;
 use mail::Address;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -57,7 +58,8 @@ pub struct Settings {
     pub rewrite: Rewrite,
     /// `file` of `[replies]`: rules of the admin's own, for [`crate::verdict::Rulebook::with_own`].
     pub replies: Option<PathBuf>,
-    /// The `[gateway NAME]` sections, in the order of the file. For now there is exactly one.
+    /// The `[gateway NAME]` sections, in the order of the file: at least one, and at least one for
+    /// mail that no other takes. `fallback` and `overflow` name others of them.
     pub gateways: Vec<Gateway>,
     /// `[listen]`.
     pub listen: Listen,
@@ -190,8 +192,14 @@ pub struct Gateway {
     pub quota: Quota,
     /// Which gateway takes over when this one is down.
     pub fallback: Option<FallbackGateway>,
-    /// Its share among gateways that stand side by side, 1 to 1000.
+    /// Its share among gateways that fit equally well, 1 to 1000.
     pub weight: u32,
+    /// The mail that it takes.
+    pub takes: Takes,
+    /// It takes only what comes from others, as their fallback or overflow.
+    pub spare: bool,
+    /// How this host calls itself in EHLO there; `None`: [`Settings::hostname`].
+    pub helo_name: Option<String>,
     /// Whom mail may be from, as `[from]` and the section itself say.
     pub from: from::Rules,
 }

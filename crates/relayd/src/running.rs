@@ -65,6 +65,10 @@ impl Running {
                 text,
             });
         };
+        if let Some(second) = settings.gateways.get(1) {
+            let text = "mail goes through one gateway in this version; keep one section".to_owned();
+            note(&format!("gateway {}", second.name), ("host", text));
+        }
         check_password(gateway).unwrap_or_else(|fault| note(&section, fault));
         let connector = connector(gateway).unwrap_or_else(|fault| {
             note(&section, fault);

@@ -4,7 +4,8 @@ use mail::Address;
 use mail::authors::{self, Author};
 use mail::header::{Field, HeaderBlock};
 use mail::repair::{Channel, LINE_LIMIT, Plan, Scanner, ascii_address};
-use policy::from::{Action, Allowed, Host, NameForm, Outgoing, Rules};
+use policy::addresses::AddressPattern;
+use policy::from::{Action, Host, NameForm, Outgoing, Rules};
 use policy::outgoing::{Reading, Unfit};
 
 use crate::canonical::assert_canonical;
@@ -50,9 +51,9 @@ pub fn check(bytes: &[u8]) {
 fn rules(switches: u8) -> Rules {
     let address = |text| Address::parse(text).ok();
     let allow = vec![
-        Allowed::Domain("d.example".to_owned()),
-        Allowed::Subdomains("sub.example".to_owned()),
-        Allowed::Mailbox(Address::parse("x@one.example").expect("an address")),
+        AddressPattern::Domain("d.example".to_owned()),
+        AddressPattern::Subdomains("sub.example".to_owned()),
+        AddressPattern::Mailbox(Address::parse("x@one.example").expect("an address")),
     ];
     let rewriting = Rules {
         action: Action::Rewrite,

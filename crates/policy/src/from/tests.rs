@@ -16,9 +16,9 @@ fn rules() -> Rules {
     Rules {
         action: Action::Rewrite,
         allow: vec![
-            Allowed::Domain("yourdomain.example".to_owned()),
-            Allowed::Subdomains("yourdomain.example".to_owned()),
-            Allowed::Mailbox(address("boss@other.example")),
+            AddressPattern::Domain("yourdomain.example".to_owned()),
+            AddressPattern::Subdomains("yourdomain.example".to_owned()),
+            AddressPattern::Mailbox(address("boss@other.example")),
         ],
         default: Some(address("noreply@yourdomain.example")),
         name: NameForm::parse("{name} via yoursite").unwrap(),

@@ -44,8 +44,9 @@ fn introduction(section: Section) -> Option<&'static str> {
         Section::From => Some("Whom mail may be from, for gateways that take that from some only."),
         Section::Replies => Some("What the gateway's refusals mean."),
         Section::Gateway => Some(
-            "The gateway that all mail is relayed through. The name after \"gateway\" is \
-             yours to choose; it stands in the log.",
+            "A gateway that mail is relayed through. The name after \"gateway\" is yours to choose; \
+             it stands in the log. There may be several such sections: fallback, overflow, weight \
+             and the names that begin with for_ say which takes what.",
         ),
         Section::Listen => {
             Some("Where mail is taken in by SMTP. Programs that call sendmail do not need this.")

@@ -92,6 +92,8 @@ pub enum Kind {
     MailAddress,
     /// Domains and mail addresses with commas between them.
     Senders,
+    /// `login:`, `uid:`, `client:` and `user:` with commas between them.
+    Origins,
     /// Text with `{name}`, `{address}` and `{host}` in it.
     NameForm,
     /// `rewrite`, `refuse` or `keep`.
@@ -170,6 +172,9 @@ impl Kind {
             Self::Provider => "a provider's name, for some with a colon and a region",
             Self::MailAddress => "a mail address",
             Self::Senders => "domains and mail addresses, with commas between them",
+            Self::Origins => {
+                "login:NAME, uid:NUMBER, client:NETWORK and user:NAME, with commas between them"
+            }
             Self::NameForm => "text in which {name}, {address} and {host} stand for those",
             Self::FromPolicy => "rewrite, refuse or keep",
             Self::Login => "a login name",

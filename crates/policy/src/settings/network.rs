@@ -68,6 +68,12 @@ impl Network {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.prefix) == self.address
     }
+
+    /// How many bits are the same in all of its addresses; the more, the fewer addresses.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
 }
 
 impl fmt::Display for Network {

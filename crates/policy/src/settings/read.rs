@@ -14,6 +14,7 @@ mod from;
 mod limits;
 mod listen;
 mod place;
+mod route;
 
 pub(super) use essentials::essentials;
 
@@ -165,14 +166,6 @@ impl Reader {
             let remedy = "add a section [gateway NAME] with host, user and password_file";
             self.complain(0, "no gateway is given, so no mail can be sent", remedy);
         }
-        for (_, _, line) in headings.iter().skip(1) {
-            self.complain(
-                *line,
-                "this is a second gateway, and routing among several is not \
-                 available in this version",
-                "keep one [gateway NAME] section",
-            );
-        }
         let read = |(heading, section, line)| {
             let mut block = Block {
                 heading,
@@ -182,7 +175,13 @@ impl Reader {
             block.preset = self.preset(&block);
             self.gateway(&block, line)
         };
-        headings.into_iter().filter_map(read).collect()
+        let count = headings.len();
+        let mut gateways: Vec<Gateway> = headings.into_iter().filter_map(read).collect();
+        // With one left out for what is wrong in it, more would be said than there is.
+        if gateways.len() == count {
+            self.join_gateways(&mut gateways);
+        }
+        gateways
     }
 
     fn gateway(&mut self, block: &Block, line: usize) -> Option<Gateway> {
@@ -204,7 +203,9 @@ impl Reader {
         let rate = self.optional(block, "rate", limits::rate);
         let quota = self.quota(block);
         let fallback = self.fallback(block);
-        let weight = self.value(block, "weight", limits::weight);
+        let weight = self.optional(block, "weight", limits::weight);
+        let takes = self.takes(block);
+        let helo_name = self.optional(block, "helo_name", values::host_name);
         let from = self.sender_rules(block);
         let Place { host, port, tls } = place?;
         if tls == Tls::None && user.is_some() && !values::is_loopback(&host) {
@@ -232,7 +233,10 @@ impl Reader {
             rate,
             quota: quota?,
             fallback,
-            weight: weight?,
+            weight: weight.unwrap_or(1),
+            takes,
+            spare: false,
+            helo_name,
             from,
         })
     }

@@ -1,7 +1,8 @@
 //! Reading the From policy: `[from]`, and what a gateway has of its own.
 
 use super::{Block, Reader};
-use crate::from::{Action, Allowed, NameForm, Rules};
+use crate::addresses::AddressPattern;
+use crate::from::{Action, NameForm, Rules};
 use crate::settings::Section;
 use crate::settings::scan::quoted;
 use crate::settings::values::{self, Fault};
@@ -12,7 +13,7 @@ struct Part {
     block: Block,
     /// What stands before the names of the keys.
     prefix: &'static str,
-    allow: Option<Vec<Allowed>>,
+    allow: Option<Vec<AddressPattern>>,
     default: Option<Address>,
     name: Option<NameForm>,
     policy: Option<Action>,
@@ -41,7 +42,7 @@ impl Reader {
         let default = own.default.or(shared.default);
         let allow = own.allow.or(shared.allow).unwrap_or_else(|| {
             let domain = default.as_ref().and_then(|address| address.domain());
-            let domain = domain.map(|domain| Allowed::Domain(domain.to_owned()));
+            let domain = domain.map(|domain| AddressPattern::Domain(domain.to_owned()));
             domain.into_iter().collect()
         });
         let usual = match default {
@@ -111,18 +112,18 @@ impl Reader {
 }
 
 /// Domains and addresses.
-fn senders(text: &str) -> Result<Vec<Allowed>, Fault> {
+pub(super) fn senders(text: &str) -> Result<Vec<AddressPattern>, Fault> {
     let items = text.split([',', ' ', '\t']).filter(|item| !item.is_empty());
     items.map(sender).collect()
 }
 
-fn sender(item: &str) -> Result<Allowed, Fault> {
+fn sender(item: &str) -> Result<AddressPattern, Fault> {
     if item.contains('@') {
-        return values::mail_address(item).map(Allowed::Mailbox);
+        return values::mail_address(item).map(AddressPattern::Mailbox);
     }
     match item.strip_prefix('*').unwrap_or(item).strip_prefix('.') {
-        Some(domain) => values::host_name(domain).map(Allowed::Subdomains),
-        None => values::host_name(item).map(Allowed::Domain),
+        Some(domain) => values::host_name(domain).map(AddressPattern::Subdomains),
+        None => values::host_name(item).map(AddressPattern::Domain),
     }
 }
 
@@ -176,7 +177,10 @@ mod tests {
     fn a_default_is_enough() {
         let rules = rules("default = n@d.example", "").unwrap();
         assert_eq!(rules.action, Action::Rewrite);
-        assert_eq!(rules.allow, [Allowed::Domain("d.example".to_owned())]);
+        assert_eq!(
+            rules.allow,
+            [AddressPattern::Domain("d.example".to_owned())]
+        );
         assert_eq!(rules.default, address("n@d.example"));
     }
 
@@ -186,10 +190,10 @@ mod tests {
                     default = n@a.example\nname = {name} via s\npolicy = refuse";
         let shared = rules(from, "").unwrap();
         let allowed = [
-            Allowed::Domain("a.example".to_owned()),
-            Allowed::Subdomains("b.example".to_owned()),
-            Allowed::Subdomains("c.example".to_owned()),
-            Allowed::Mailbox(address("x@d.example").unwrap()),
+            AddressPattern::Domain("a.example".to_owned()),
+            AddressPattern::Subdomains("b.example".to_owned()),
+            AddressPattern::Subdomains("c.example".to_owned()),
+            AddressPattern::Mailbox(address("x@d.example").unwrap()),
         ];
         assert_eq!(shared.allow, allowed);
         assert_eq!(shared.action, Action::Refuse);

@@ -96,6 +96,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         Gateway,
+        "helo_name",
+        Kind::HostName,
+        Words("the value of hostname"),
+        "app1.example.com",
+        "How this host calls itself in EHLO to this gateway.",
+    ),
+    key(
+        Gateway,
         "max_connections",
         Kind::Connections,
         Value("4"),
@@ -183,7 +191,8 @@ pub(super) const KEYS: &[Key] = &[
         Kind::GatewayName,
         Words("none; mail waits"),
         "spare",
-        "The gateway that takes over while this one is down.",
+        "The gateway that takes over while this one is down. A message that may have been delivered \
+         already waits for the gateway that may have it.",
     ),
     key(
         Gateway,
@@ -195,11 +204,42 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         Gateway,
+        "for_senders",
+        Kind::Senders,
+        Words("none; mail from anybody"),
+        "example.com, news@example.org",
+        "This gateway takes mail from these envelope senders alone: addresses, domains (without \
+         their subdomains) or, with a dot before them, all subdomains.",
+    ),
+    key(
+        Gateway,
+        "for_recipients",
+        Kind::Senders,
+        Words("none; mail to anybody"),
+        "partner.example, .partner.example",
+        "This gateway takes mail to these recipients alone. A message that is also for others \
+         becomes two messages in the queue.",
+    ),
+    key(
+        Gateway,
+        "for_origins",
+        Kind::Origins,
+        Words("none; mail of every program and client"),
+        "login:www-data, client:172.17.0.0/16",
+        "This gateway takes mail alone that was handed in by these: login:NAME or uid:NUMBER for \
+         programs of this host, client:NETWORK for SMTP clients by address, user:NAME for those \
+         that authenticated. Where several gateways fit a recipient, the closest takes its mail: \
+         first by for_recipients, then by for_senders, then by for_origins, an address before its \
+         domain. One gateway at least must take what no other does.",
+    ),
+    key(
+        Gateway,
         "weight",
         Kind::Weight,
-        Value("1"),
-        "1",
-        "This gateway's share of the mail where several stand side by side.",
+        Words("1; a gateway that is another's fallback or overflow takes no share of its own"),
+        "3",
+        "This gateway's share of the mail where several fit equally well. With 3 here and 1 at \
+         another, this one takes three of four messages.",
     ),
     key(
         Gateway,
