@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::record;
 use crate::relay::Relay;
-use crate::running::Running;
+use crate::target::Target;
 
 /// How much of longer content is read at a time.
 const READ_SIZE: usize = 64 * 1024;
@@ -96,7 +96,7 @@ impl Attempt {
     /// The message must not go there.
     pub(crate) fn prepare(
         &mut self,
-        running: &Running,
+        target: &Target,
         capabilities: &Capabilities,
     ) -> Result<(Transaction, Passage), Unfit> {
         let envelope = &self.meta.envelope;
@@ -105,8 +105,8 @@ impl Attempt {
             .take()
             .unwrap_or_else(|| Reading::new().finish());
         let passage = content.prepare(
-            &running.gateway().from,
-            running.as_host(),
+            &target.gateway().from,
+            target.running().as_host(),
             envelope.sender.as_ref(),
             outgoing::channel(capabilities, envelope),
         )?;

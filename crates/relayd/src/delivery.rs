@@ -23,8 +23,8 @@ use crate::capture;
 use crate::dispatch::{Command, Event, SessionFailure};
 use crate::password::Stamp;
 use crate::relay::Relay;
-use crate::running::Running;
 use crate::settle::{self, Timing};
+use crate::target::Target;
 
 use wire::{Stop, Wire};
 
@@ -40,20 +40,25 @@ const PROBE_WITHIN: Duration = Duration::from_secs(30);
 /// reports every end. `probe` says that it asks whether the gateway is back.
 pub(crate) async fn run(
     relay: Arc<Relay>,
+    gateway: String,
     id: SessionId,
     probe: bool,
     mut commands: mpsc::Receiver<Command>,
 ) {
     // Subscribed first: settings that change from here on are noticed.
     let reloads = relay.reloads.subscribe();
-    let running = relay.running();
-    if let Deliver::Capture(folder) = &running.gateway().deliver {
-        return run_capture(&relay, id, folder.clone(), commands, reloads).await;
+    let Some(target) = Target::named(&relay.running(), &gateway) else {
+        // New settings are without it, which the dispatcher hears of next.
+        return tell(&relay, Event::SessionClosed(id)).await;
+    };
+    if let Deliver::Capture(folder) = &target.gateway().deliver {
+        let folder = folder.clone();
+        return run_capture(&relay, &target, id, folder, commands, reloads).await;
     }
-    let password = Stamp::of(running.gateway());
+    let password = Stamp::of(target.gateway());
     let begun = host::clock::monotonic();
     let opened = tokio::select! {
-        opened = open(&relay, &running, probe) => opened,
+        opened = open(&relay, &target, probe) => opened,
         () = relay.stopped() => return tell(&relay, Event::SessionClosed(id)).await,
     };
     let event = match opened {
@@ -70,7 +75,7 @@ pub(crate) async fn run(
             tell(&relay, Event::SessionReady(id)).await;
             let session = Session {
                 relay: Arc::clone(&relay),
-                running,
+                target,
                 reloads,
                 id,
                 wire,
@@ -83,13 +88,13 @@ pub(crate) async fn run(
     tell(&relay, event).await;
 }
 
-async fn open(relay: &Relay, running: &Arc<Running>, probe: bool) -> Result<Wire, GatewayTrouble> {
-    let opening = Wire::open(relay, running);
+async fn open(relay: &Relay, target: &Target, probe: bool) -> Result<Wire, GatewayTrouble> {
+    let opening = Wire::open(relay, target);
     if !probe {
         return opening.await;
     }
     timeout(PROBE_WITHIN, opening).await.unwrap_or_else(|_| {
-        let (host, seconds) = (&running.gateway().host, PROBE_WITHIN.as_secs());
+        let (host, seconds) = (&target.gateway().host, PROBE_WITHIN.as_secs());
         let reason = format!("host {host} did not open a session within {seconds} s");
         Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
     })
@@ -103,6 +108,7 @@ async fn tell(relay: &Relay, event: Event) {
 /// The session of a gateway that keeps mail from leaving: always ready.
 async fn run_capture(
     relay: &Arc<Relay>,
+    target: &Target,
     session: SessionId,
     folder: PathBuf,
     mut commands: mpsc::Receiver<Command>,
@@ -121,20 +127,24 @@ async fn run_capture(
         if relay.is_stopping() {
             break;
         }
-        let end = capture_one(relay, folder.clone(), id).await;
+        let end = capture_one(relay, target, folder.clone(), id).await;
         tell(relay, Event::AttemptEnded { session, id, end }).await;
     }
     tell(relay, Event::SessionClosed(session)).await;
 }
 
 /// Puts one message into the Maildir.
-async fn capture_one(relay: &Arc<Relay>, folder: PathBuf, id: mail::QueueId) -> AttemptEnd {
-    let running = relay.running();
+async fn capture_one(
+    relay: &Arc<Relay>,
+    target: &Target,
+    folder: PathBuf,
+    id: mail::QueueId,
+) -> AttemptEnd {
     let mut attempt = match Attempt::begin(relay, id).await {
         Ok(attempt) => attempt,
         Err(outcome) => return still_alive(outcome),
     };
-    attempt.start_marking(&running.gateway().name);
+    attempt.start_marking(&target.gateway().name);
     if !attempt.marked(relay).await {
         return still_alive(AttemptOutcome::NotStarted);
     }
@@ -151,7 +161,7 @@ async fn capture_one(relay: &Arc<Relay>, folder: PathBuf, id: mail::QueueId) -> 
             .map_err(|error| error.to_string())
     });
     let stored = stored.await.unwrap_or_else(|error| Err(error.to_string()));
-    settle::settle_capture(relay, &running, attempt, stored).await
+    settle::settle_capture(relay, target, attempt, stored).await
 }
 
 fn still_alive(outcome: AttemptOutcome) -> AttemptEnd {
@@ -163,8 +173,8 @@ fn still_alive(outcome: AttemptOutcome) -> AttemptEnd {
 
 struct Session {
     relay: Arc<Relay>,
-    /// The settings that it was opened with.
-    running: Arc<Running>,
+    /// As the settings had it when the session was opened.
+    target: Target,
     reloads: watch::Receiver<u64>,
     id: SessionId,
     wire: Wire,
@@ -226,17 +236,17 @@ impl Session {
             Ok(attempt) => attempt,
             Err(outcome) => return still_alive(outcome),
         };
-        let prepared = attempt.prepare(&self.running, self.wire.capabilities());
+        let prepared = attempt.prepare(&self.target, self.wire.capabilities());
         let (transaction, passage) = match prepared {
             Ok(prepared) => prepared,
             Err(unfit) => {
-                return settle::settle_unfit(&self.relay, &self.running, attempt, &unfit).await;
+                return settle::settle_unfit(&self.relay, &self.target, attempt, &unfit).await;
             }
         };
         self.uses += 1;
         let begun = host::clock::monotonic();
         // The mark reaches the disk while the envelope travels; no content goes out before it (I4).
-        attempt.start_marking(&self.running.gateway().name);
+        attempt.start_marking(&self.target.gateway().name);
         self.wire.begin(transaction);
         let Some(report) = self.transact(&mut attempt, passage).await else {
             // The session is dropped before the final dot, so nothing was handed over.
@@ -253,9 +263,9 @@ impl Session {
         };
         // A refused transaction is reset before the next; what was heard so far counts all the same.
         let session_alive = report.session_alive && matches!(self.wire.drive().await, Stop::Idle);
-        let (relay, running, server) = (&self.relay, &self.running, &self.wire.server);
+        let (relay, target, server) = (&self.relay, &self.target, &self.wire.server);
         AttemptEnd {
-            outcome: settle::settle(relay, running, attempt, server, &report, timing).await,
+            outcome: settle::settle(relay, target, attempt, server, &report, timing).await,
             session_alive,
         }
     }

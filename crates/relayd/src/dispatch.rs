@@ -256,7 +256,13 @@ impl Dispatcher {
         self.sessions.insert(session, open);
         let relay = Arc::clone(&self.relay);
         let probe = self.scheduler.circuit().is_down();
-        let opened = tokio::spawn(delivery::run(Arc::clone(&relay), session, probe, orders));
+        let opened = tokio::spawn(delivery::run(
+            Arc::clone(&relay),
+            relay.running().gateway().name.clone(),
+            session,
+            probe,
+            orders,
+        ));
         tokio::spawn(async move {
             // A session that dies of a fault of ours must not be waited for.
             if opened.await.is_err() {

@@ -31,6 +31,7 @@ mod report;
 mod running;
 mod serve;
 mod settle;
+mod target;
 mod tls;
 
 use std::path::{Path, PathBuf};

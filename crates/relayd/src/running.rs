@@ -25,8 +25,8 @@ pub(crate) struct Running {
     pub(crate) hostname: String,
     /// What completes bare addresses.
     pub(crate) domain: String,
-    /// For sessions with the gateway; `None` where `tls = none` or mail is captured.
-    pub(crate) connector: Option<TlsConnector>,
+    /// For sessions with each gateway; `None` where `tls = none` or mail is captured.
+    pub(crate) connectors: Vec<Option<TlsConnector>>,
     /// For the submission port; `None` where there is none.
     pub(crate) acceptor: Option<TlsAcceptor>,
     pub(crate) users: Option<Users>,
@@ -56,8 +56,6 @@ impl Running {
 
     fn prepare(settings: Settings) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let gateway = only_gateway(&settings);
-        let section = format!("gateway {}", gateway.name);
         let mut note = |section: &str, (key, text): Fault| {
             problems.push(Problem {
                 section: section.to_owned(),
@@ -69,11 +67,15 @@ impl Running {
             let text = "mail goes through one gateway in this version; keep one section".to_owned();
             note(&format!("gateway {}", second.name), ("host", text));
         }
-        check_password(gateway).unwrap_or_else(|fault| note(&section, fault));
-        let connector = connector(gateway).unwrap_or_else(|fault| {
-            note(&section, fault);
-            None
-        });
+        let mut connect = |gateway: &Gateway| {
+            let section = format!("gateway {}", gateway.name);
+            check_password(gateway).unwrap_or_else(|fault| note(&section, fault));
+            connector(gateway).unwrap_or_else(|fault| {
+                note(&section, fault);
+                None
+            })
+        };
+        let connectors = settings.gateways.iter().map(&mut connect).collect();
         let acceptor = acceptor(&settings).unwrap_or_else(|fault| {
             note("listen", fault);
             None
@@ -106,7 +108,7 @@ impl Running {
         Ok(Self {
             domain: settings.domain.clone().unwrap_or_else(|| hostname.clone()),
             hostname,
-            connector,
+            connectors,
             acceptor,
             users,
             aliases: Arc::new(Source::new(settings.aliases.clone(), keeper)),
@@ -143,11 +145,11 @@ impl Running {
         }
     }
 
-    /// Who says what the gateway's answers mean.
-    pub(crate) fn judge(&self) -> Judge<'_> {
+    /// Who says what a gateway's answers mean.
+    pub(crate) fn judge(&self, gateway: &Gateway) -> Judge<'_> {
         Judge {
             rules: &self.rules,
-            provider: self.gateway().family(),
+            provider: gateway.family(),
             soft_bounce: self.settings.soft_bounce,
         }
     }

@@ -147,10 +147,10 @@ async fn recover(relay: &Arc<Relay>) -> Result<(), Failure> {
             Found::Entry(meta) if meta.is_finished() => retire(relay, meta.id).await,
             Found::Entry(meta) => {
                 if meta.uncertain {
-                    let running = relay.running();
+                    let mark = meta.last_attempt.as_ref();
                     relay.log.write(&Line::Uncertain {
                         id: meta.id,
-                        gateway: &running.gateway().name,
+                        gateway: mark.map_or("unknown", |mark| &mark.gateway),
                     });
                 }
                 relay.queued(*meta).await;

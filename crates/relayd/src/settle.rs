@@ -17,7 +17,7 @@ use spool::{Meta, OutcomeKind};
 use crate::attempt::Attempt;
 use crate::record::{self, Findings, outcome};
 use crate::relay::Relay;
-use crate::running::Running;
+use crate::target::Target;
 
 /// How long the parts of an attempt took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,20 +44,20 @@ struct Finding {
 /// Records and logs what a transaction came to; gives what it means for the message.
 pub(crate) async fn settle(
     relay: &Arc<Relay>,
-    running: &Arc<Running>,
+    target: &Target,
     attempt: Attempt,
     server: &Server,
     report: &TransactionReport,
     timing: Timing,
 ) -> AttemptOutcome {
-    let findings = interpret(relay, running, &attempt, server, report, timing);
-    record::conclude(relay, running, attempt, findings).await
+    let findings = interpret(relay, target, &attempt, server, report, timing);
+    record::conclude(relay, target.running(), attempt, findings).await
 }
 
 /// Records and logs that a message was captured, or why it was not.
 pub(crate) async fn settle_capture(
     relay: &Arc<Relay>,
-    running: &Arc<Running>,
+    target: &Target,
     attempt: Attempt,
     stored: Result<String, String>,
 ) -> AttemptEnd {
@@ -88,13 +88,13 @@ pub(crate) async fn settle_capture(
     };
     let far = (log::Relay::Capture, "capture");
     let findings = alike(relay, &attempt, far, &finding, timing);
-    session_goes_on(record::conclude(relay, running, attempt, findings).await)
+    session_goes_on(record::conclude(relay, target.running(), attempt, findings).await)
 }
 
 /// Records and logs that a message must not go to the gateway.
 pub(crate) async fn settle_unfit(
     relay: &Arc<Relay>,
-    running: &Arc<Running>,
+    target: &Target,
     attempt: Attempt,
     unfit: &Unfit,
 ) -> AttemptEnd {
@@ -115,7 +115,7 @@ pub(crate) async fn settle_unfit(
     let far = (log::Relay::None, "none");
     let mut findings = alike(relay, &attempt, far, &finding, Timing::default());
     findings.hold = hold;
-    session_goes_on(record::conclude(relay, running, attempt, findings).await)
+    session_goes_on(record::conclude(relay, target.running(), attempt, findings).await)
 }
 
 fn session_goes_on(outcome: AttemptOutcome) -> AttemptEnd {
@@ -147,7 +147,7 @@ fn alike(
 
 fn interpret(
     relay: &Relay,
-    running: &Running,
+    target: &Target,
     attempt: &Attempt,
     server: &Server,
     report: &TransactionReport,
@@ -160,9 +160,9 @@ fn interpret(
     let tried = attempt.places.iter().zip(attempt.recipients());
     for ((place, recipient), answer) in tried.zip(results) {
         let finding = match answer {
-            Ok(reply) => accepted(&mut findings, running, meta, server, reply),
+            Ok(reply) => accepted(&mut findings, target, meta, server, reply),
             Err(refusal) => {
-                let judge = running.judge();
+                let judge = target.judge();
                 let (ruling, text) = judge.of_refusal(server, refusal, results.len());
                 let ruling = if served {
                     ruling.beside_others()
@@ -198,7 +198,7 @@ fn interpret(
     if findings.is_uncertain() {
         relay.log.write(&Line::Uncertain {
             id: meta.id,
-            gateway: &running.gateway().name,
+            gateway: &target.gateway().name,
         });
     }
     findings
@@ -217,13 +217,13 @@ impl Finding {
 /// An answer that accepts the message; some say with it that nothing will be sent.
 fn accepted(
     findings: &mut Findings,
-    running: &Running,
+    target: &Target,
     meta: &Meta,
     server: &Server,
     reply: &Reply,
 ) -> Finding {
     let stage = Stage::EndOfData;
-    match running.judge().of_acceptance(stage, reply) {
+    match target.judge().of_acceptance(stage, reply) {
         Some(ruling) => {
             let text = verdict::said(server, stage, reply);
             refused(findings, &meta.envelope, ruling, text)

@@ -2,7 +2,6 @@
 //! each step within its time, until there is something to decide.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use policy::log::{Line, Server};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::relay::Relay;
-use crate::running::Running;
+use crate::target::Target;
 use crate::{connect, password, tls};
 
 /// How long a TLS handshake may take.
@@ -54,7 +53,7 @@ enum Stream {
 /// One connection with its dialogue.
 pub(super) struct Wire {
     pub(super) server: Server,
-    running: Arc<Running>,
+    target: Target,
     stream: Stream,
     client: Client,
     deadline: Deadline,
@@ -89,11 +88,8 @@ impl Wire {
     ///
     /// # Errors
     /// What is wrong with the gateway.
-    pub(super) async fn open(
-        relay: &Relay,
-        running: &Arc<Running>,
-    ) -> Result<Self, GatewayTrouble> {
-        let gateway = running.gateway();
+    pub(super) async fn open(relay: &Relay, target: &Target) -> Result<Self, GatewayTrouble> {
+        let gateway = target.gateway();
         let auth = password::credentials(gateway).await?;
         let (socket, server) = connect(relay, gateway).await?;
         let mode = match gateway.tls {
@@ -104,20 +100,18 @@ impl Wire {
         let config = ClientConfig {
             auth,
             nonce: tls::nonce().unwrap_or_default(),
-            ..ClientConfig::new(&running.hostname, mode)
+            ..ClientConfig::new(target.helo_name(), mode)
         };
         let mut wire = Self {
             server,
-            running: Arc::clone(running),
+            target: target.clone(),
             stream: Stream::Plain(socket),
             client: Client::new(config),
             deadline: Deadline::default(),
         };
         match wire.drive().await {
             Stop::Idle => Ok(wire),
-            Stop::Closed(Some(fault)) => {
-                Err(running.judge().of_fault(&wire.server, &fault).trouble)
-            }
+            Stop::Closed(Some(fault)) => Err(target.judge().of_fault(&wire.server, &fault).trouble),
             Stop::Closed(None) | Stop::Content | Stop::Report(_) => {
                 let reason = format!("host {} ended the session at once", wire.server.name());
                 Err(GatewayTrouble::new(TroubleKind::Unreachable, reason))
@@ -211,8 +205,8 @@ impl Wire {
             let how = Interruption::Protocol("TLS within TLS".to_owned());
             return self.client.failed(how);
         };
-        let name = tls::server_name(&self.running.gateway().tls_name);
-        let (connector, name) = match (&self.running.connector, name) {
+        let name = tls::server_name(&self.target.gateway().tls_name);
+        let (connector, name) = match (self.target.connector(), name) {
             (Some(connector), Ok(name)) => (connector, name),
             (None, _) => {
                 let how = Interruption::Tls("TLS is not set up".to_owned());
