@@ -1,5 +1,5 @@
-//! Real callers of `/usr/sbin/sendmail`, run where that path is ours: a private mount namespace with the built shim
-//! bound over it. The host's file is not touched. Needs root.
+//! Surroundings of a test's own. For real callers of `/usr/sbin/sendmail`: a private mount namespace with the built shim
+//! bound over that path; the host's file is not touched. For clients of other hosts: a network. Needs root.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -30,6 +30,34 @@ pub fn root_or_skip(test: &str) -> bool {
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
     }
     root
+}
+
+/// Set where a test already runs in a network of its own.
+const INSIDE: &str = "RELAY_TEST_NETWORK";
+
+/// Runs the test of this name again in a new network in which this host has `addresses` beside loopback; true inside of
+/// it. A connection to one of them comes from the same.
+#[track_caller]
+pub fn in_own_network(test: &str, addresses: &[&str]) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    if !root_or_skip(test) {
+        return false;
+    }
+    need("/usr/bin/unshare", "util-linux");
+    need("/usr/sbin/ip", "iproute2");
+    let mut script = String::from("set -e\nip link set lo up\n");
+    for address in addresses {
+        script.push_str(&format!("ip address add {address} dev lo\n"));
+    }
+    script.push_str("exec \"$0\" --exact \"$1\" --nocapture");
+    let this = std::env::current_exe().expect("a process has a file");
+    let mut command = Command::new("/usr/bin/unshare");
+    command.args(["--net", "--", "/bin/sh", "-c", &script]);
+    let status = command.arg(this).arg(test).env(INSIDE, "1").status();
+    assert!(status.expect("unshare runs").success(), "{test} failed");
+    false
 }
 
 /// A command line that runs as user `id` where `/usr/sbin/sendmail` is `shim` and every program reads `settings`.

@@ -50,6 +50,8 @@ pub struct Access {
     pub domain: String,
     /// Lines for the top of the file, such as `queue_lifetime = 1d`.
     pub top: String,
+    /// Further lines for `[log]`.
+    pub log: String,
     /// Further lines for `[gateway main]`.
     pub more: String,
     /// Further sections for the end of the file.
@@ -68,6 +70,7 @@ impl Access {
             max_connections: 4,
             domain: DOMAIN.to_owned(),
             top: String::new(),
+            log: String::new(),
             more: String::new(),
             sections: String::new(),
         }
@@ -84,6 +87,7 @@ impl Access {
             max_connections: 4,
             domain: DOMAIN.to_owned(),
             top: String::new(),
+            log: String::new(),
             more: String::new(),
             sections: String::new(),
         }
@@ -387,8 +391,14 @@ impl Rig {
         let at = self.root.display();
         let mut text = format!(
             "hostname = relay.{DOMAIN}\ndomain = {}\n{user}{}\n[paths]\nspool = spool\nrun = run\n\n\
-             [aliases]\nfile = none\n[log]\nto = {at}/log/mail\n\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
-            access.domain, access.top, access.port, access.tls, access.max_connections, access.more
+             [aliases]\nfile = none\n[log]\nto = {at}/log/mail\n{}\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
+            access.domain,
+            access.top,
+            access.log,
+            access.port,
+            access.tls,
+            access.max_connections,
+            access.more
         );
         let mut add = |line: String| text.write_str(&line).expect("a String grows");
         if let Some(name) = &access.tls_name {

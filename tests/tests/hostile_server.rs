@@ -55,11 +55,16 @@ impl House {
         if said.contains("panicked") {
             return Err(said);
         }
-        let greeting = self.doors.at_smtp().reply();
-        match greeting {
-            Some(reply) if reply.is("220") => Ok(()),
-            other => Err(format!("afterwards it greets with {other:?}")),
-        }
+        // Sessions that were cut may not be over yet, and hold their places.
+        let mut greeting = None;
+        let greets = patience::until(LIMIT, || {
+            greeting = self.doors.at_smtp().reply();
+            greeting
+                .as_ref()
+                .filter(|reply| reply.is("220"))
+                .map(|_| ())
+        });
+        greets.ok_or_else(|| format!("afterwards it greets with {greeting:?}"))
     }
 
     /// Hands in one message by `sendmail` and waits until it is at the gateway.
@@ -328,25 +333,6 @@ fn every_dialogue_ends_as_it_must() {
 /// One line of a flood's outcome.
 fn row(name: &str, seen: &str) {
     tests::report::show(&format!("ok    {name:<34} {seen}"));
-}
-
-#[test]
-fn more_connections_than_places_leave_room_for_local_mail() {
-    let house = House::open();
-    let mut held: Vec<Peer> = (0..300).map(|_| house.doors.at_smtp()).collect();
-    let first = held[0].reply().expect("the first is greeted");
-    assert!(first.is("220"), "{first:?}");
-    house.expect_mail_to_flow();
-    drop(held.drain(..200));
-    let answered = held.iter_mut().filter_map(Peer::reply);
-    let seen = answered.filter(|reply| reply.is("220/421")).count();
-    assert_eq!(seen, 100, "each is greeted in its turn, or told why not");
-    drop(held);
-    house.is_well().expect("relayd is well");
-    row(
-        "300 connections",
-        "local mail goes on, each is greeted or told why not",
-    );
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn python_smtplib() {
             SMTPLIB_UTF8,
             "app@x.test",
             vec!["hidden@x.test", "j\u{fc}rgen@b\u{fc}cher.test"],
-            "ESMTP",
+            "UTF8SMTP",
         ),
         (
             SMTPLIB_REFUSED,

@@ -1,7 +1,9 @@
-//! Unix sockets: to listen at, to connect to within a time, and to pass a dialogue through.
+//! Sockets: TCP ports and Unix sockets to listen at, Unix sockets to connect to within a time and to
+//! pass a dialogue through.
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,9 +12,32 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{ReceiveTimeout, SendTimeout};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt};
+use nix::sys::socket::sockopt::{Ipv6V6Only, ReceiveTimeout, ReuseAddr, SendTimeout};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, setsockopt, socket,
+};
 use nix::sys::time::TimeVal;
+
+/// Listens at a TCP port, with as long a queue of clients as the system has. An IPv6 address takes
+/// IPv6 clients alone, so that `[::]:25` stands beside `0.0.0.0:25`, as with Postfix.
+///
+/// # Errors
+/// What the system said, such as [`io::ErrorKind::AddrInUse`].
+pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let port = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // Connections of an earlier relayd that are not quite gone do not hold the port.
+    setsockopt(&port, ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&port, Ipv6V6Only, &true)?;
+    }
+    nix::sys::socket::bind(port.as_raw_fd(), &SockaddrStorage::from(address))?;
+    nix::sys::socket::listen(&port, Backlog::MAXCONN)?;
+    Ok(TcpListener::from(port))
+}
 
 /// Listens at `path` with the permissions `mode`. A socket that a killed process left behind is
 /// replaced.
@@ -49,7 +74,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// [`io::ErrorKind::WouldBlock`] if the listener's queue stayed full all the time; else what the
 /// system said, such as `NotFound` or `ConnectionRefused`.
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
-    let socket = nix::sys::socket::socket(
+    let socket = socket(
         AddressFamily::Unix,
         SockType::Stream,
         SockFlag::SOCK_CLOEXEC,
@@ -164,6 +189,21 @@ fn send_some(mut peer: &UnixStream, pending: &mut Vec<u8>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv4_and_ipv6_share_a_port() {
+        let six = listen_tcp("[::]:0".parse().unwrap()).unwrap();
+        let port = six.local_addr().unwrap().port();
+        let four = listen_tcp(SocketAddr::from(([0, 0, 0, 0], port))).unwrap();
+        for (listener, loopback) in [(&six, "[::1]"), (&four, "127.0.0.1")] {
+            let to: SocketAddr = format!("{loopback}:{port}").parse().unwrap();
+            let client = std::net::TcpStream::connect(to).unwrap();
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+        let taken = listen_tcp(SocketAddr::from(([0, 0, 0, 0], port))).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    }
 
     #[test]
     fn a_left_over_socket_is_replaced_and_a_live_one_is_not() {

@@ -1,8 +1,10 @@
 //! The doors by which mail comes in: the submit socket and the ports of `[listen]`. This file opens
 //! and closes them and lets clients in; `session` is what is then talked.
 
+mod client;
 mod crowd;
 mod deadline;
+mod guesses;
 mod session;
 
 use std::collections::{HashMap, HashSet};
@@ -18,17 +20,24 @@ use policy::sysexits::ExitStatus;
 use smtp::server::{AuthOffer, Limits, Server, ServerConfig};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::Failure;
 use crate::listen::{self, Port, TcpDoor};
 use crate::relay::Relay;
 use crate::running::Running;
 
-use crowd::{Crowd, Places, Taken};
-use session::{Session, log_client, say_full, say_not_for_you};
+use client::Client;
+use crowd::{Crowd, Places};
+use session::{Session, send_away};
+
+pub(crate) use guesses::Guesses;
 
 /// How long to wait after the system refused to accept a connection, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// What a client is told for whom there is no place.
+const ALL_TAKEN: &str = "too many sessions";
+const OWN_TAKEN: &str = "too many sessions of yours";
 
 /// The ports that are open, so that a reload can open and close some.
 #[derive(Default)]
@@ -93,19 +102,22 @@ async fn accept_local(relay: Arc<Relay>, listener: UnixListener) {
     let mut stopping = relay.stopping.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = next(&relay, &places, listener.accept()) => accepted,
+            accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        match accepted {
-            (place, Ok((stream, _))) => {
-                let (relay, crowd) = (Arc::clone(&relay), Arc::clone(&crowd));
-                tokio::spawn(async move {
-                    local_session(&relay, stream, &crowd).await;
-                    drop(place);
-                });
-            }
-            (_, Err(error)) => cannot_accept(&relay, &error).await,
-        }
+        let Some((stream, _)) = let_in(&relay, accepted).await else {
+            continue;
+        };
+        let Some(place) = places.take(most(&relay)) else {
+            say_full(&relay, &places, "the submit socket");
+            send_away(&relay, stream.into_std(), ALL_TAKEN);
+            continue;
+        };
+        let (relay, crowd) = (Arc::clone(&relay), Arc::clone(&crowd));
+        tokio::spawn(async move {
+            local_session(&relay, stream, &crowd).await;
+            drop(place);
+        });
     }
 }
 
@@ -114,36 +126,56 @@ async fn accept_remote(relay: Arc<Relay>, listener: TcpListener, port: Port) {
     let mut stopping = relay.stopping.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = next(&relay, &places, listener.accept()) => accepted,
+            accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
-        match accepted {
-            (place, Ok((stream, peer))) => {
-                let (relay, crowd) = (Arc::clone(&relay), Arc::clone(&crowd));
-                tokio::spawn(async move {
-                    // An IPv4 client of a port that is open for IPv6 too.
-                    let client = peer.ip().to_canonical();
-                    match crowd.enter(client.to_string(), share(&relay, client)) {
-                        Some(_place) => remote_session(&relay, stream, client, port).await,
-                        None => say_full(&relay, stream).await,
-                    }
-                    drop(place);
-                });
-            }
-            (_, Err(error)) => cannot_accept(&relay, &error).await,
+        let Some((stream, peer)) = let_in(&relay, accepted).await else {
+            continue;
+        };
+        let Some(place) = places.take(most(&relay)) else {
+            say_full(&relay, &places, port.name());
+            send_away(&relay, stream.into_std(), ALL_TAKEN);
+            continue;
+        };
+        let client = peer.ip().to_canonical();
+        let Some(own_place) = crowd.enter(client.to_string(), share(&relay, client)) else {
+            send_away(&relay, stream.into_std(), OWN_TAKEN);
+            continue;
+        };
+        let relay = Arc::clone(&relay);
+        tokio::spawn(async move {
+            remote_session(&relay, stream, client, port).await;
+            drop((own_place, place));
+        });
+    }
+}
+
+/// The client that was accepted. A failure is written down, and waited out: it may be that there are
+/// no descriptors left.
+async fn let_in<S>(relay: &Relay, accepted: io::Result<S>) -> Option<S> {
+    match accepted {
+        Ok(client) => Some(client),
+        Err(error) => {
+            relay.log.warn(&format!("accepting a connection: {error}"));
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
         }
     }
 }
 
-/// The next client, once there is a place for it.
-async fn next<S>(
-    relay: &Relay,
-    places: &Arc<Places>,
-    accepting: impl Future<Output = io::Result<S>>,
-) -> (Taken, io::Result<S>) {
-    let most = || relay.running().settings.doors.max_sessions;
-    let place = places.take(most).await;
-    (place, accepting.await)
+/// How many sessions one door may have.
+fn most(relay: &Relay) -> usize {
+    relay.running().settings.doors.max_sessions
+}
+
+/// Says in the log that clients are sent away, now and then.
+fn say_full(relay: &Relay, places: &Places, door: &str) {
+    if places.is_news(Instant::now()) {
+        let most = most(relay);
+        relay.log.warn(&format!(
+            "{door} has {most} sessions, all that max_sessions allows; further clients are told 421"
+        ));
+    }
 }
 
 /// How many sessions one client may have. All programs of this host have the same address.
@@ -154,17 +186,12 @@ fn share(relay: &Relay, client: IpAddr) -> usize {
     relay.running().settings.doors.max_sessions_per_client
 }
 
-async fn cannot_accept(relay: &Relay, error: &io::Error) {
-    relay.log.warn(&format!("accepting a connection: {error}"));
-    tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
 async fn local_session(relay: &Arc<Relay>, stream: UnixStream, crowd: &Arc<Crowd>) {
     let Ok(peer) = stream.peer_cred() else { return };
     let running = relay.running();
     let share = running.settings.doors.max_sessions_per_client;
     let Some(_place) = crowd.enter(format!("uid {}", peer.uid()), share) else {
-        return say_full(relay, stream).await;
+        return send_away(relay, stream.into_std(), OWN_TAKEN);
     };
     let submitter = Submitter::Local {
         uid: peer.uid(),
@@ -179,15 +206,17 @@ async fn local_session(relay: &Arc<Relay>, stream: UnixStream, crowd: &Arc<Crowd
         .await;
 }
 
-async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, client: IpAddr, port: Port) {
+async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, address: IpAddr, port: Port) {
     // A lost option costs speed only.
     let _ = stream.set_nodelay(true);
     let running = relay.running();
     let listen = &running.settings.listen;
-    if port == Port::Smtp && !listen.admits(client) {
-        return say_not_for_you(relay, stream, client).await;
-    }
-    let known = listen.allows(client);
+    let client = Client {
+        address,
+        // At the submission port whoever is not known authenticates before MAIL.
+        admitted: port == Port::Submission || listen.admits(address),
+    };
+    let known = listen.allows(address);
     let mut config = config(&running);
     config.as_is = false;
     if port == Port::Submission {
@@ -197,12 +226,12 @@ async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, client: IpAddr, p
         config.in_step = true;
     }
     let submitter = Submitter::Client {
-        address: client.to_string(),
+        address: address.to_string(),
         user: None,
     };
     let silence = running.settings.doors.command_timeout;
     relay.log.write(&Line::Connected {
-        client: log_client(client),
+        client: client.named(),
     });
     let mut server = Server::new(config);
     Session::new(relay, running, submitter, Box::new(stream), silence)
@@ -211,7 +240,7 @@ async fn remote_session(relay: &Arc<Relay>, stream: TcpStream, client: IpAddr, p
         .await;
     let counts: Vec<Count<'_>> = server.counts().iter().map(log_count).collect();
     relay.log.write(&Line::Disconnected {
-        client: log_client(client),
+        client: client.named(),
         counts: &counts,
     });
 }

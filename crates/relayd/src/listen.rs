@@ -19,10 +19,20 @@ use crate::Failure;
 /// Which rules a TCP listener's clients are under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Port {
-    /// Loopback: every local program may hand mail in.
+    /// Programs of this host and hosts of `allow` may hand mail in; others get no further than RCPT.
     Smtp,
     /// Other hosts: TLS and AUTH first.
     Submission,
+}
+
+impl Port {
+    /// The port by its setting.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "[listen] smtp",
+            Self::Submission => "[listen] submission",
+        }
+    }
 }
 
 /// A port that is open.
@@ -75,7 +85,7 @@ pub(crate) fn bind(port: Port, address: SocketAddr) -> Result<TcpDoor, Failure> 
         let text = format!("listening at {address}: {error}{remedy}");
         Failure::new(ExitStatus::Unavailable, text)
     };
-    let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+    let listener = host::sockets::listen_tcp(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(TcpDoor {
         port,

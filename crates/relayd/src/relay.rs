@@ -32,6 +32,8 @@ pub(crate) struct Relay {
     /// Set when there are removals to be synced.
     pub(crate) retired: tokio::sync::Notify,
     pub(crate) ports: door::Ports,
+    /// Who tried wrong passwords.
+    pub(crate) guesses: door::Guesses,
     /// What the disk did not take.
     pub(crate) kept: Kept,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
@@ -66,6 +68,7 @@ impl Relay {
             stopping,
             retired: tokio::sync::Notify::new(),
             ports: door::Ports::default(),
+            guesses: door::Guesses::default(),
             kept: Kept::default(),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),

@@ -24,6 +24,7 @@ mod auth;
 mod commands;
 mod config;
 mod counts;
+mod course;
 mod data;
 mod event;
 
@@ -36,10 +37,12 @@ use crate::reply::Reply;
 
 pub use config::{AuthOffer, Limits, ServerConfig};
 pub use counts::Count;
+pub use course::Ending;
 pub use event::{Abort, Event, MailCommand};
 
 use auth::AuthStep;
 use counts::Counts;
+use course::Course;
 use data::Inflow;
 
 /// Replies are gathered up to this many bytes before they are handed out.
@@ -62,6 +65,7 @@ pub struct Server {
     /// No command so far ended in CRLF.
     only_bare_lf: bool,
     counts: Counts,
+    course: Course,
 }
 
 struct Hello {
@@ -135,6 +139,7 @@ impl Server {
             overshoot: 0,
             only_bare_lf: true,
             counts: Counts::default(),
+            course: Course::default(),
         }
     }
 
@@ -347,6 +352,7 @@ impl Server {
         } else if self.errors >= self.config.limits.errors {
             let text = format!("{} too many errors", self.config.hostname);
             self.reply(421, Some((4, 7, 0)), &text);
+            self.course.end(Ending::TooManyErrors);
             self.close();
         }
     }

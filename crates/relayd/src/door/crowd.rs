@@ -4,35 +4,47 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// That a door is full is said no more often than this, however many are sent away.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// How many sessions there are.
 #[derive(Default)]
 pub(super) struct Places {
     taken: AtomicUsize,
-    freed: Notify,
+    /// When it was last said that there is no place.
+    said: Mutex<Option<Instant>>,
 }
 
 /// One session's place among all, until this is dropped.
 pub(super) struct Taken(Arc<Places>);
 
 impl Places {
-    /// Waits until there are fewer than `most`, which is asked for anew whenever one ends. Only one
-    /// may wait at a time.
-    pub(super) async fn take(self: &Arc<Self>, most: impl Fn() -> usize) -> Taken {
-        while self.taken.load(Ordering::Acquire) >= most() {
-            self.freed.notified().await;
+    /// A place, if there are fewer than `most` sessions.
+    pub(super) fn take(self: &Arc<Self>, most: usize) -> Option<Taken> {
+        let more = |taken| (taken < most).then_some(taken + 1);
+        let order = Ordering::AcqRel;
+        let taken = self.taken.fetch_update(order, Ordering::Acquire, more);
+        taken.ok().map(|_| Taken(Arc::clone(self)))
+    }
+
+    /// Whether it should be said now that there is no place.
+    pub(super) fn is_news(&self, now: Instant) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = said.is_none_or(|last| now.saturating_duration_since(last) >= SAID_EVERY);
+        if news {
+            *said = Some(now);
         }
-        self.taken.fetch_add(1, Ordering::AcqRel);
-        Taken(Arc::clone(self))
+        news
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::AcqRel);
-        self.0.freed.notify_one();
     }
 }
 
@@ -92,18 +104,22 @@ mod tests {
         assert!(crowd.enter("a".to_owned(), 2).is_some());
     }
 
-    #[tokio::test]
-    async fn who_leaves_makes_room_for_who_waits() {
+    #[test]
+    fn who_leaves_makes_room() {
         let places = Arc::new(Places::default());
-        let first = places.take(|| 1).await;
-        let waiting = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { drop(places.take(|| 1).await) }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+        let first = places.take(1);
+        assert!(first.is_some() && places.take(1).is_none());
+        assert!(places.take(2).is_some(), "the settings were changed");
         drop(first);
-        waiting.await.unwrap();
         assert_eq!(places.taken.load(Ordering::Acquire), 0);
+        assert!(places.take(1).is_some());
+    }
+
+    #[test]
+    fn a_full_door_is_not_news_again_and_again() {
+        let (places, now) = (Places::default(), Instant::now());
+        assert!(places.is_news(now));
+        assert!(!places.is_news(now + SAID_EVERY / 2));
+        assert!(places.is_news(now + SAID_EVERY));
     }
 }

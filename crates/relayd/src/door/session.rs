@@ -1,12 +1,11 @@
 //! One client's session at a door: moves the bytes of `smtp::server` and answers its questions.
 
-use std::io;
-use std::net::IpAddr;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{StatusCode, Submitter};
-use policy::log::{Client, Line, Login, Refused};
+use mail::{Address, Recipient, StatusCode, Submitter};
+use policy::log::Login;
 use smtp::reply::Reply;
 use smtp::sasl::{Credentials, Mechanism};
 use smtp::server::{Event, Server};
@@ -18,6 +17,7 @@ use crate::accept::{AcceptError, Introduction, Reception, Submission};
 use crate::relay::{Relay, Work};
 use crate::running::Running;
 
+use super::client::Client;
 use super::deadline::Deadline;
 
 /// How long a client may take to take a reply.
@@ -28,8 +28,6 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const READ: usize = 64 * 1024;
 /// How long a message that is being handed in may still take once relayd is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a wrong password makes its client wait.
-const WRONG_PASSWORD: Duration = Duration::from_secs(1);
 /// One password is hashed at a time: guessing must not take the processor or the disk threads.
 static HASHING: Semaphore = Semaphore::const_new(1);
 
@@ -42,10 +40,12 @@ pub(super) struct Session<'a> {
     relay: &'a Arc<Relay>,
     running: Arc<Running>,
     submitter: Submitter,
-    /// Where a client on a port comes from.
-    client: Option<IpAddr>,
+    /// Who it is, at a port.
+    client: Option<Client>,
     /// How it authenticated, if it did.
     mechanism: Option<Mechanism>,
+    /// The sender of the last MAIL.
+    sender: Option<Address>,
     stream: Box<dyn Pipe>,
     deadline: Deadline,
     /// Present while a message is being handed in, until its reply is written.
@@ -67,6 +67,7 @@ impl<'a> Session<'a> {
             submitter,
             client: None,
             mechanism: None,
+            sender: None,
             stream,
             deadline: Deadline::new(silence, Instant::now()),
             work: None,
@@ -74,9 +75,9 @@ impl<'a> Session<'a> {
     }
 
     /// The same for a client at a port.
-    pub(super) fn of_client(self, address: IpAddr) -> Self {
+    pub(super) fn of_client(self, client: Client) -> Self {
         Self {
-            client: Some(address),
+            client: Some(client),
             ..self
         }
     }
@@ -98,22 +99,30 @@ impl<'a> Session<'a> {
                 }
                 Event::Reply(bytes) => {
                     if self.write(&bytes).await.is_err() {
-                        server.disconnected();
+                        self.lost(server);
                     }
                     self.deadline.renew(Instant::now());
                 }
-                Event::StartTls => match self.secure().await {
-                    Some(secured) => {
-                        self = secured;
-                        server.tls_established();
-                    }
-                    None => return,
-                },
+                Event::StartTls => {
+                    let (relay, client) = (self.relay, self.client);
+                    let Some(secured) = self.secure().await else {
+                        if let Some(client) = client {
+                            client.lost(&relay.log, server);
+                        }
+                        return;
+                    };
+                    self = secured;
+                    server.tls_established();
+                }
                 Event::Auth(mechanism, credentials) => {
                     let known = self.authenticate(mechanism, credentials).await;
                     server.auth_result(known);
                 }
-                Event::Mail(_) | Event::Rcpt(_) => server.accept(),
+                Event::Mail(mail) => {
+                    self.sender = mail.sender;
+                    server.accept();
+                }
+                Event::Rcpt(recipient) => self.recipient(server, &recipient),
                 Event::ContentBegins(envelope) => {
                     self.work = Some(self.relay.begin_work().await);
                     reception = Some(Reception::new(
@@ -135,9 +144,32 @@ impl<'a> Session<'a> {
                     server.finish(reply);
                 }
                 Event::Aborted(_) => reception = None,
-                Event::Close => return,
+                Event::Close => break,
             }
         }
+        if let Some(client) = self.client {
+            client.ended(&self.relay.log, server);
+        }
+    }
+
+    /// Everybody may name recipients but a stranger at the port for this host.
+    fn recipient(&self, server: &mut Server, recipient: &Recipient) {
+        match self.client {
+            Some(client) if !client.admitted => {
+                let (log, sender) = (&self.relay.log, self.sender.as_ref());
+                let denial = client.denial(log, server, sender, recipient);
+                server.refuse(denial);
+            }
+            _ => server.accept(),
+        }
+    }
+
+    /// The client is gone.
+    fn lost(&self, server: &mut Server) {
+        if let Some(client) = self.client {
+            client.lost(&self.relay.log, server);
+        }
+        server.disconnected();
     }
 
     async fn read(&mut self, server: &mut Server, buffer: &mut [u8]) {
@@ -154,21 +186,21 @@ impl<'a> Session<'a> {
                     self.deadline.received(count, Instant::now());
                     server.received(&buffer[..count]);
                 }
-                Ok(_) => server.disconnected(),
+                Ok(_) => self.lost(server),
                 Err(_) => self.timed_out(server),
             },
-            () = told_to_stop => server.close_with(&farewell(&self.running, "shutting down")),
+            () = told_to_stop => {
+                server.close_with(&farewell(&self.running, (4, 3, 2), "shutting down"));
+            }
         }
     }
 
     fn timed_out(&self, server: &mut Server) {
-        if let Some(address) = self.client {
-            self.relay.log.write(&Line::TimedOut {
-                after: "command",
-                client: log_client(address),
-            });
+        if let Some(client) = self.client {
+            client.timed_out(&self.relay.log, server);
         }
-        server.close_with(&farewell(&self.running, "you were silent for too long"));
+        let text = "you were silent for too long";
+        server.close_with(&farewell(&self.running, (4, 4, 2), text));
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -206,21 +238,25 @@ impl<'a> Session<'a> {
         });
         let known = checked.await.unwrap_or(false);
         drop(turn);
+        let guesses = &self.relay.guesses;
+        match self.client {
+            Some(client) if known => guesses.right(client.address),
+            Some(client) => {
+                let wait = guesses.wrong(client.address, Instant::now());
+                let login = Login {
+                    mechanism: mechanism.name(),
+                    user: &user,
+                };
+                client.was_wrong(&self.relay.log, login);
+                sleep(wait).await;
+            }
+            None => {}
+        }
         if known {
             if let Submitter::Client { user: name, .. } = &mut self.submitter {
                 *name = Some(user);
             }
             self.mechanism = Some(mechanism);
-        } else if let Some(address) = self.client {
-            let login = Login {
-                mechanism: mechanism.name(),
-                user: &user,
-            };
-            self.relay.log.write(&Line::LoginFailed {
-                client: log_client(address),
-                login,
-            });
-            sleep(WRONG_PASSWORD).await;
         }
         known
     }
@@ -228,7 +264,7 @@ impl<'a> Session<'a> {
     fn submission(&self, envelope: mail::Envelope, server: &Server) -> Submission {
         let introduction = self.client.map(|_| Introduction {
             hello: server.hello().unwrap_or("unknown").to_owned(),
-            protocol: protocol(server),
+            protocol: protocol(server, envelope.smtputf8),
             mechanism: self.mechanism,
         });
         Submission {
@@ -277,62 +313,42 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The name of the protocol in Received fields (RFC 3848).
-fn protocol(server: &Server) -> &'static str {
-    match (
+/// The name of the protocol in Received fields (RFC 3848, and RFC 6531 section 4.3 for mail that came
+/// with SMTPUTF8).
+fn protocol(server: &Server, utf8: bool) -> &'static str {
+    name_of_protocol(
         server.is_extended(),
+        utf8,
         server.is_secure(),
         server.user().is_some(),
-    ) {
-        (false, ..) => "SMTP",
-        (true, false, false) => "ESMTP",
-        (true, false, true) => "ESMTPA",
-        (true, true, false) => "ESMTPS",
-        (true, true, true) => "ESMTPSA",
-    }
-}
-
-fn farewell(running: &Running, why: &str) -> Reply {
-    Reply::new(
-        421,
-        Some(StatusCode::new(4, 3, 2)),
-        &format!("{} {why}", running.hostname),
     )
 }
 
-/// A client as log lines name it.
-pub(super) fn log_client(address: IpAddr) -> Client<'static> {
-    Client {
-        name: if address.is_loopback() {
-            "localhost"
-        } else {
-            "unknown"
-        },
-        address,
+const fn name_of_protocol(extended: bool, utf8: bool, secure: bool, known: bool) -> &'static str {
+    match (extended, utf8, secure, known) {
+        (false, ..) => "SMTP",
+        (true, false, false, false) => "ESMTP",
+        (true, false, false, true) => "ESMTPA",
+        (true, false, true, false) => "ESMTPS",
+        (true, false, true, true) => "ESMTPSA",
+        (true, true, false, false) => "UTF8SMTP",
+        (true, true, false, true) => "UTF8SMTPA",
+        (true, true, true, false) => "UTF8SMTPS",
+        (true, true, true, true) => "UTF8SMTPSA",
     }
 }
 
-/// Sends a client away whose submitter has its share of sessions.
-pub(super) async fn say_full(relay: &Relay, mut stream: impl Pipe) {
-    let reply = farewell(&relay.running(), "too many sessions of yours");
-    let _ = timeout(REPLY_WITHIN, stream.write_all(&reply.to_wire())).await;
+/// A 421 with a status, in words that begin with our name.
+fn farewell(running: &Running, status: (u8, u16, u16), why: &str) -> Reply {
+    let status = StatusCode::new(status.0, status.1, status.2);
+    Reply::new(421, Some(status), &format!("{} {why}", running.hostname))
 }
 
-/// Sends a client away that is not of a network that may hand in mail here, as Postfix's
-/// `smtpd_client_restrictions` do, in a line of the log that fail2ban knows.
-pub(super) async fn say_not_for_you(relay: &Relay, mut stream: impl Pipe, client: IpAddr) {
-    let client = log_client(client);
-    let text = format!("<{client}>: Client host rejected: Access denied");
-    let reply = Reply::new(554, Some(StatusCode::new(5, 7, 1)), &text);
-    relay.log.write(&Line::Refused(Refused {
-        id: None,
-        command: "CONNECT",
-        client,
-        reply: &format!("554 5.7.1 {text}"),
-        sender: None,
-        recipient: None,
-        protocol: "SMTP",
-        hello: None,
-    }));
-    let _ = timeout(REPLY_WITHIN, stream.write_all(&reply.to_wire())).await;
+/// Sends a client away that has just come. Nothing is waited for: the buffer of a fresh connection
+/// has room for a line.
+pub(super) fn send_away(relay: &Relay, stream: io::Result<impl Write>, why: &str) {
+    if let Ok(mut stream) = stream {
+        let reply = farewell(&relay.running(), (4, 3, 2), why);
+        let _ = stream.write(&reply.to_wire());
+    }
 }

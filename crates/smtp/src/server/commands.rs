@@ -33,6 +33,7 @@ impl Server {
                 .is_some_and(|&byte| is_foreign(byte))
         {
             // A TLS greeting or some other protocol: nothing good follows.
+            self.course.end_foreign(self.input.pending());
             return self.refuse_and_close(500, (5, 5, 2), "this is SMTP");
         }
         let limit = self.config.limits.line;
@@ -61,7 +62,7 @@ impl Server {
             },
             Some(Line::NotText) => {
                 self.state = State::Command;
-                self.counts.begin_unknown();
+                self.begin_unknown();
                 self.refuse_with(500, (5, 5, 2), "a command is printable text")
             }
             Some(Line::TooLong(length)) => self.long_line(length),
@@ -84,11 +85,22 @@ impl Server {
 
     fn long_line(&mut self, length: usize) -> Progress {
         self.state = State::Command;
-        self.counts.begin_unknown();
+        self.begin_unknown();
         if length > self.config.limits.discarded_line {
             return self.refuse_and_close(500, (5, 5, 2), "line much too long");
         }
         self.refuse_with(500, (5, 5, 2), "line too long")
+    }
+
+    /// A line came that is no command.
+    fn begin_unknown(&mut self) {
+        self.counts.begin_unknown();
+        self.course.command("");
+    }
+
+    fn refuse_http(&mut self, line: &str) -> Progress {
+        self.course.end_foreign(line.as_bytes());
+        self.refuse_and_close(500, (5, 5, 1), "this is SMTP")
     }
 
     /// More came behind a line that must be the last of its group, and the client should know better.
@@ -101,6 +113,7 @@ impl Server {
         let (verb, arguments) = line.split_once([' ', '\t']).unwrap_or((line, ""));
         let arguments = arguments.trim_ascii();
         self.counts.begin(verb);
+        self.course.command(verb);
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => self.hello_command(arguments, true),
             "HELO" => self.hello_command(arguments, false),
@@ -126,10 +139,8 @@ impl Server {
             "EXPN" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" | "XCLIENT" | "XFORWARD" => {
                 self.refuse_with(502, (5, 5, 1), "command not implemented")
             }
-            "GET" | "HEAD" | "POST" | "PUT" | "CONNECT" | "OPTIONS" => {
-                self.refuse_and_close(500, (5, 5, 1), "this is SMTP")
-            }
-            _ if is_http(arguments) => self.refuse_and_close(500, (5, 5, 1), "this is SMTP"),
+            "GET" | "HEAD" | "POST" | "PUT" | "CONNECT" | "OPTIONS" => self.refuse_http(line),
+            _ if is_http(arguments) => self.refuse_http(line),
             _ => self.refuse_with(500, (5, 5, 2), "command not known"),
         }
     }

@@ -8,6 +8,12 @@ const NAMED: [&str; 13] = [
 /// All others together.
 const UNKNOWN: &str = "unknown";
 
+/// A command's name as it is counted; `None` for one that is not known.
+pub(super) fn name(verb: &str) -> Option<&'static str> {
+    let same = |name: &&&str| name.eq_ignore_ascii_case(verb);
+    NAMED.iter().find(same).copied()
+}
+
 /// The commands of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {

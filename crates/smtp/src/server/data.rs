@@ -180,6 +180,7 @@ impl Server {
         }
         let (used, content) = inflow.read(self.input.pending());
         self.input.consume(used);
+        self.course.content(used);
         if inflow.is_open() {
             inflow.size += content.len() as u64;
         } else {
@@ -225,6 +226,9 @@ impl Server {
         let State::Content(inflow) = self.take_state() else {
             return Progress::Again;
         };
+        if !matches!(inflow.until, Until::Count { last: false, .. }) {
+            self.course.message();
+        }
         match (inflow.verdict, inflow.until) {
             (Verdict::Refused(reply), _) => {
                 self.transaction = None;

@@ -13,7 +13,8 @@ pub(super) const KEYS: &[Key] = &[
         Value("none"),
         "127.0.0.1:25, [::1]:25",
         "Where programs on this host, and hosts in allow, may hand in mail by SMTP. Without allow, \
-         only loopback addresses can be given.",
+         only loopback addresses can be given. An IPv6 address takes IPv6 alone: name 0.0.0.0:25 \
+         beside [::]:25.",
     ),
     key(
         Listen,
@@ -22,7 +23,8 @@ pub(super) const KEYS: &[Key] = &[
         Value("none"),
         "192.0.2.1:587",
         "Where other hosts may hand in mail. They must use TLS and authenticate, so tls_cert, \
-         tls_key and users_file must be given as well. Those in allow need do neither.",
+         tls_key and users_file must be given as well. Those in allow need do neither, and may do \
+         both; a password is never taken outside of TLS.",
     ),
     key(
         Listen,
@@ -31,8 +33,8 @@ pub(super) const KEYS: &[Key] = &[
         Value("none"),
         "172.17.0.0/16, 192.0.2.7",
         "Hosts that may hand in mail without a password, at smtp and at submission, beside this \
-         one: containers, or neighbours on a network that nobody else can send from. All others \
-         are refused at smtp with 554 5.7.1.",
+         one: containers, or neighbours on a network that nobody else can send from. At smtp all \
+         others are told 554 5.7.1 for each recipient.",
     ),
     key(
         Listen,
@@ -66,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Places,
         Value("256"),
         "512",
-        "Sessions that each door (the submit socket, and every port) has at a time. Further clients wait.",
+        "Sessions that each door (the submit socket, and every port) has at a time. Further clients are told 421 4.3.2. sendmail leaves its mail in maildrop then.",
     ),
     key(
         Limits,
@@ -74,7 +76,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Places,
         Value("192"),
         "50",
-        "How many of them one user of this host, or one address other than loopback, can have. Further ones are told 421 4.3.2. sendmail leaves its mail in maildrop then.",
+        "How many of them one user of this host, or one address other than loopback, can have. Further ones are told 421 4.3.2 too.",
     ),
     key(
         Limits,
