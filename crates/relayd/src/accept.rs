@@ -13,6 +13,7 @@ use policy::log::{Client, Line, Login};
 use smtp::sasl::Mechanism;
 use spool::{Draft, ErrorKind, Meta, Source, SpoolError};
 
+use crate::parts;
 use crate::relay::Relay;
 use crate::running::Running;
 
@@ -92,6 +93,13 @@ fn complete_envelope(envelope: &mut Envelope, relay: &Relay, running: &Running) 
     policy::aliases::complete(envelope, &aliases, &running.rules())
 }
 
+/// A message that was taken in.
+pub(crate) struct Accepted {
+    pub(crate) first: Meta,
+    /// The entries for recipients that go other ways.
+    pub(crate) others: Vec<Meta>,
+}
+
 /// A message whose content is coming in. Dropping it leaves nothing behind.
 pub(crate) struct Reception {
     /// Present until the header block is complete.
@@ -134,12 +142,13 @@ impl Reception {
         Ok(Self { splitter, writer })
     }
 
-    /// Ends the message: when this returns, it is on stable storage (I1). It is the caller's to make
-    /// it known with [`Relay::queued`].
+    /// Ends the message: when this returns, it is on stable storage (I1), as one entry or, where its
+    /// recipients go different ways, as several. It is the caller's to make them known with
+    /// [`Relay::queued`].
     ///
     /// # Errors
     /// It was not taken in.
-    pub(crate) async fn finish(mut self) -> Result<Meta, AcceptError> {
+    pub(crate) async fn finish(mut self) -> Result<Accepted, AcceptError> {
         self.end_header()?;
         let writer = self.writer;
         on_disk(move || writer.commit()).await
@@ -182,6 +191,8 @@ struct Writer {
     relay: Arc<Relay>,
     running: Arc<Running>,
     submission: Submission,
+    /// The recipients that go other ways.
+    others: Vec<Envelope>,
     /// About its recipients, for the log.
     warnings: Vec<String>,
     arrival: Timestamp,
@@ -195,11 +206,23 @@ struct Writer {
 impl Writer {
     fn new(relay: &Arc<Relay>, mut submission: Submission) -> Self {
         let running = relay.running();
-        let warnings = complete_envelope(&mut submission.envelope, relay, &running);
+        let Submission {
+            envelope,
+            submitter,
+            source,
+            ..
+        } = &mut submission;
+        let warnings = complete_envelope(envelope, relay, &running);
+        // A file in maildrop becomes one entry: of several, some could be left over by a crash.
+        let others = match source {
+            None => parts::divide(envelope, submitter, &running),
+            Some(_) => Vec::new(),
+        };
         Self {
             relay: Arc::clone(relay),
             running,
             submission,
+            others,
             warnings,
             arrival: host::clock::wall(),
             block: Vec::new(),
@@ -219,15 +242,19 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(mut self) -> Result<Meta, AcceptError> {
+    fn commit(mut self) -> Result<Accepted, AcceptError> {
         self.write_out()?;
         let Some(draft) = self.draft.take() else {
             return Err(AcceptError::Internal("an entry without a draft".to_owned()));
         };
-        let meta = draft.commit()?;
+        let first = draft.commit()?;
+        let others = parts::queue(&self.relay.spool, &first, &self.others)?;
         // From here on the mail is safe.
-        self.log(&meta);
-        Ok(meta)
+        self.log(&first);
+        for part in &others {
+            self.log(part);
+        }
+        Ok(Accepted { first, others })
     }
 
     /// Begins the entry and writes its header block.

@@ -138,7 +138,7 @@ async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> 
     loop {
         let (rest, block) = read_block(content).await?;
         if block.is_empty() {
-            return reception.finish().await;
+            return reception.finish().await.map(|accepted| accepted.first);
         }
         reception = reception.content(&block).await?;
         content = rest;

@@ -22,6 +22,7 @@ mod intake;
 mod kept;
 mod listen;
 mod log;
+mod parts;
 mod password;
 mod place;
 mod put_off;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::accept::{AcceptError, Introduction, Reception, Submission};
+use crate::accept::{AcceptError, Accepted, Introduction, Reception, Submission};
 use crate::relay::{Relay, Work};
 use crate::running::Running;
 
@@ -282,9 +282,12 @@ impl<'a> Session<'a> {
             ));
         };
         match reception.finish().await {
-            Ok(meta) => {
-                let text = format!("Ok: queued as {}", meta.id);
-                self.relay.queued(meta).await;
+            Ok(Accepted { first, others }) => {
+                let text = format!("Ok: queued as {}", first.id);
+                self.relay.queued(first).await;
+                for part in others {
+                    self.relay.queued(part).await;
+                }
                 Reply::new(250, Some(StatusCode::new(2, 0, 0)), &text)
             }
             Err(error) => self.refusal(&error),
