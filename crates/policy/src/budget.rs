@@ -5,8 +5,11 @@
 //! it handed in would have been handed in at the rate allowed. It may lie ahead by the burst.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use mail::Submitter;
 
 /// Origins that are counted at a time. When there are more, those are forgotten that are the least
 /// ahead, which does them no harm and us little.
@@ -21,6 +24,47 @@ pub struct Budget {
     pub per: Duration,
     /// Messages that may come at once.
     pub burst: NonZeroU32,
+}
+
+impl fmt::Display for Budget {
+    /// `60 messages/min, 5 at once`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = match self.per.as_secs() {
+            1 => "s",
+            60 => "min",
+            _ => "h",
+        };
+        write!(
+            f,
+            "{} messages/{per}, {} at once",
+            self.messages, self.burst
+        )
+    }
+}
+
+/// Whose budget a message is counted in: a user who authenticated has one, whatever the address; so
+/// has a uid, and else an address.
+#[must_use]
+pub fn account(submitter: &Submitter) -> String {
+    match submitter {
+        Submitter::Local { uid, .. } => format!("uid {uid}"),
+        Submitter::Client {
+            user: Some(user), ..
+        } => format!("user {user}"),
+        Submitter::Client {
+            address,
+            user: None,
+        } => format!("client {address}"),
+    }
+}
+
+/// The name that the system has for a uid, where there is one.
+#[must_use]
+pub fn login(submitter: &Submitter) -> Option<&str> {
+    match submitter {
+        Submitter::Local { login, .. } => login.as_deref(),
+        Submitter::Client { .. } => None,
+    }
 }
 
 /// What is said of one message.

@@ -359,6 +359,24 @@ pub enum Line<'a> {
         /// What it tried.
         login: Login<'a>,
     },
+    /// Somebody hands in more than they may.
+    OverRate {
+        /// Whose mail is counted: a uid, a user or an address.
+        origin: &'a str,
+        /// The uid's name.
+        login: Option<&'a str>,
+        /// The PHP script that the message names.
+        script: Option<&'a str>,
+        /// How much they may.
+        rate: &'a str,
+        /// The mail is held; otherwise it is refused for now.
+        held: bool,
+    },
+    /// They do not any more.
+    WithinRate {
+        /// Whose mail is counted.
+        origin: &'a str,
+    },
     /// relayd is running.
     Started {
         /// Its version.

@@ -14,6 +14,7 @@ mod read;
 mod scan;
 mod values;
 
+use crate::budget::Budget;
 use crate::from;
 use crate::providers::{self, Preset};
 use crate::route::Takes;
@@ -296,6 +297,20 @@ pub struct Doors {
     pub command_timeout: Duration,
     /// The same at the submit socket.
     pub socket_timeout: Duration,
+    /// `rate` and `burst`: what one origin may hand in; `None`: as much as it likes.
+    pub budget: Option<Budget>,
+    /// `over_rate`: what becomes of mail beyond it.
+    pub over_rate: OverRate,
+}
+
+/// `over_rate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverRate {
+    /// It is refused for now.
+    #[default]
+    Defer,
+    /// It is taken in and held.
+    Hold,
 }
 
 /// `[log]`.

@@ -4,15 +4,18 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use host::aliases::Current;
 use mail::completion::{self, Completion};
 use mail::header::{Head, HeaderBlock, HeaderTooLong, Splitter};
 use mail::{Envelope, Origin, QueueId, Submitter, Timestamp};
+use policy::budget;
 use policy::log::{Client, Line, Login};
 use smtp::sasl::Mechanism;
-use spool::{Draft, ErrorKind, Meta, Source, SpoolError};
+use spool::{Draft, ErrorKind, Meta, Queue, Source, SpoolError};
 
+use crate::budgets::Leave;
 use crate::parts;
 use crate::relay::Relay;
 use crate::running::Running;
@@ -36,6 +39,13 @@ pub(crate) enum AcceptError {
     Header(HeaderTooLong),
     /// It has been through here too often.
     Loop,
+    /// Whoever hands it in has handed in too much.
+    OverRate {
+        /// As the log names them.
+        origin: String,
+        /// When there is room again.
+        wait: Duration,
+    },
     /// No entry can hold it, as one with more recipients than the format allows.
     Unstorable(&'static str),
     /// relayd is at fault.
@@ -57,6 +67,10 @@ impl fmt::Display for AcceptError {
             Self::Spool(error) => error.fmt(f),
             Self::Header(error) => error.fmt(f),
             Self::Loop => write!(f, "it has {MOST_HOPS} Received fields: a mail loop"),
+            Self::OverRate { origin, wait } => {
+                let secs = wait.as_secs().max(1);
+                write!(f, "too much mail from {origin}; try again in {secs} s")
+            }
             Self::Unstorable(why) => write!(f, "it cannot be stored: {why}"),
             Self::Internal(problem) => f.write_str(problem),
         }
@@ -98,6 +112,12 @@ pub(crate) struct Accepted {
     pub(crate) first: Meta,
     /// The entries for recipients that go other ways.
     pub(crate) others: Vec<Meta>,
+}
+
+impl Accepted {
+    fn all(&mut self) -> impl Iterator<Item = &mut Meta> {
+        [&mut self.first].into_iter().chain(&mut self.others)
+    }
 }
 
 /// A message whose content is coming in. Dropping it leaves nothing behind.
@@ -193,6 +213,8 @@ struct Writer {
     submission: Submission,
     /// The recipients that go other ways.
     others: Vec<Envelope>,
+    /// It is to be held.
+    hold: bool,
     /// About its recipients, for the log.
     warnings: Vec<String>,
     arrival: Timestamp,
@@ -223,6 +245,7 @@ impl Writer {
             running,
             submission,
             others,
+            hold: false,
             warnings,
             arrival: host::clock::wall(),
             block: Vec::new(),
@@ -250,11 +273,26 @@ impl Writer {
         let first = draft.commit()?;
         let others = parts::queue(&self.relay.spool, &first, &self.others)?;
         // From here on the mail is safe.
-        self.log(&first);
-        for part in &others {
-            self.log(part);
+        let mut accepted = Accepted { first, others };
+        for meta in accepted.all() {
+            self.log(meta);
+            if self.hold {
+                self.put_on_hold(meta);
+            }
         }
-        Ok(Accepted { first, others })
+        Ok(accepted)
+    }
+
+    fn put_on_hold(&self, meta: &mut Meta) {
+        match self.relay.spool.move_to(meta.id, Queue::Hold) {
+            Ok(()) => meta.queue = Queue::Hold,
+            // It was taken in, and so it is sent.
+            Err(error) => {
+                let text = format!("{}: not held: {error}", meta.id);
+                self.relay.log.warn(&text);
+            }
+        }
+        self.relay.retired.notify_one();
     }
 
     /// Begins the entry and writes its header block.
@@ -266,6 +304,7 @@ impl Writer {
             submitter: self.submission.submitter.clone(),
             script,
         };
+        self.count(&origin)?;
         let (spool, envelope) = (&self.relay.spool, &self.submission.envelope);
         let mut draft = match self.submission.source.clone() {
             Some(source) => spool.create_from(source, envelope, &origin, self.arrival)?,
@@ -275,6 +314,24 @@ impl Writer {
         draft.write(&self.block)?;
         draft.write(b"\r\n")?;
         Ok(draft)
+    }
+
+    /// Counts the message in its origin's budget.
+    fn count(&mut self, origin: &Origin) -> Result<(), AcceptError> {
+        let relay = &self.relay;
+        let doors = &self.running.settings.doors;
+        match relay.budgets.count(&relay.log, doors, origin) {
+            Leave::Given => Ok(()),
+            // Nobody waits for an answer about what lies in maildrop.
+            Leave::PutOff(wait) if self.submission.source.is_none() => {
+                let origin = budget::account(&origin.submitter);
+                Err(AcceptError::OverRate { origin, wait })
+            }
+            Leave::PutOff(_) | Leave::Held => {
+                self.hold = true;
+                Ok(())
+            }
+        }
     }
 
     fn completed(&self, id: QueueId) -> Vec<u8> {

@@ -10,6 +10,7 @@
 mod accept;
 mod attempt;
 mod bounce;
+mod budgets;
 mod capture;
 mod connect;
 mod control;

@@ -11,6 +11,7 @@ use policy::schedule::{Now, OriginKey, Queued};
 use spool::{Meta, Queue, RealDisk, Spool};
 use tokio::sync::{OwnedRwLockReadGuard, mpsc, watch};
 
+use crate::budgets::Budgets;
 use crate::dispatch::Event;
 use crate::door;
 use crate::index::Index;
@@ -36,6 +37,7 @@ pub(crate) struct Relay {
     pub(crate) guesses: door::Guesses,
     /// What the disk did not take.
     pub(crate) kept: Kept,
+    pub(crate) budgets: Budgets,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
     pub(crate) reloads: watch::Sender<u64>,
     logins: Mutex<HashMap<u32, Option<String>>>,
@@ -70,6 +72,7 @@ impl Relay {
             ports: door::Ports::default(),
             guesses: door::Guesses::default(),
             kept: Kept::default(),
+            budgets: Budgets::default(),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),
             file: file.to_owned(),

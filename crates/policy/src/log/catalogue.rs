@@ -34,6 +34,8 @@ pub enum Kind {
     Reloaded,
     Stopping,
     SettingsRefused,
+    OverRate,
+    WithinRate,
     GatewayDown,
     GatewayUp,
     Damaged,
@@ -286,6 +288,20 @@ pub const CATALOGUE: &[Entry] = &[
         "error: settings not reloaded: relayd.conf:3: \"5\" has no unit. write a number and a unit.",
         "The settings file has problems; relayd goes on with the settings that it had. relayd \
          --check lists all of them.",
+    ),
+    warning(
+        Kind::OverRate,
+        "relayd",
+        "warning: uid 33 (www-data), script 33:mailer.php hands in more than 500 messages/h, 100 at once: \
+         its mail is refused for now",
+        "Somebody hands in more than rate in [limits] allows; the script is the one that the message \
+         at hand names. It is said once, when it begins.",
+    ),
+    info(
+        Kind::WithinRate,
+        "relayd",
+        "uid 33 is within its rate again",
+        "A message of somebody who was over rate has been taken in.",
     ),
     warning(
         Kind::GatewayDown,

@@ -1,5 +1,7 @@
 //! How each line reads.
 
+mod daemon;
+
 use super::catalogue::Kind;
 use super::printable::{self, shortened};
 use super::{
@@ -105,11 +107,11 @@ impl Line<'_> {
                 format!("certificate verification failed for {server}: {reason}")
             }
             Line::NoMechanism => "SASL authentication failure: No worthy mechs found".to_owned(),
-            _ => self.text_of_doors_and_daemon(),
+            _ => self.text_of_doors(),
         }
     }
 
-    fn text_of_doors_and_daemon(&self) -> String {
+    fn text_of_doors(&self) -> String {
         match *self {
             Line::Connected { client } => format!("connect from {client}"),
             Line::Disconnected { client, counts } => disconnect_line(client, counts),
@@ -134,49 +136,7 @@ impl Line<'_> {
                 word(login.mechanism),
                 word(login.user)
             ),
-            Line::Started { version, settings } => {
-                format!("daemon started -- version {version}, configuration {settings}")
-            }
-            Line::Reloaded { version, settings } => {
-                format!("reload -- version {version}, configuration {settings}")
-            }
-            Line::Stopping { signal } => format!("terminating on signal {signal}"),
-            Line::SettingsRefused { problem } => format!("settings not reloaded: {problem}"),
-            Line::GatewayDown { gateway, reason } => {
-                format!("gateway {} down: {reason}", word(gateway))
-            }
-            Line::GatewayUp {
-                gateway,
-                after,
-                waiting,
-            } => {
-                format!(
-                    "gateway {} up: down_for={}, waiting={waiting}",
-                    word(gateway),
-                    after.as_secs()
-                )
-            }
-            Line::Damaged { name, queue, why } => {
-                format!(
-                    "damaged entry {} moved from {queue} to corrupt: {why}",
-                    word(name)
-                )
-            }
-            Line::Uncertain { id, gateway } => format!(
-                "{id}: gateway {} may have taken this message, its answer is not known; \
-                 it will be sent again",
-                word(gateway)
-            ),
-            Line::Explained {
-                id,
-                meaning,
-                remedy,
-            } => format!("{id}: {meaning}; {remedy}"),
-            Line::Altered { id, what } => format!("{id}: altered: {what}"),
-            Line::Warning { text, .. } | Line::Error { text, .. } | Line::Fatal { text, .. } => {
-                text.to_owned()
-            }
-            _ => String::new(),
+            _ => self.text_of_daemon(),
         }
     }
 
@@ -209,6 +169,8 @@ impl Line<'_> {
             Line::Reloaded { .. } => Kind::Reloaded,
             Line::Stopping { .. } => Kind::Stopping,
             Line::SettingsRefused { .. } => Kind::SettingsRefused,
+            Line::OverRate { .. } => Kind::OverRate,
+            Line::WithinRate { .. } => Kind::WithinRate,
             Line::GatewayDown { .. } => Kind::GatewayDown,
             Line::GatewayUp { .. } => Kind::GatewayUp,
             Line::Damaged { .. } => Kind::Damaged,

@@ -252,6 +252,14 @@ fn daemon(kind: Kind) -> Option<Line<'static>> {
         },
         Kind::Stopping => Line::Stopping { signal: 15 },
         Kind::SettingsRefused => Line::SettingsRefused { problem },
+        Kind::OverRate => Line::OverRate {
+            origin: "uid 33",
+            login: Some("www-data"),
+            script: Some("33:mailer.php"),
+            rate: "500 messages/h, 100 at once",
+            held: false,
+        },
+        Kind::WithinRate => Line::WithinRate { origin: "uid 33" },
         Kind::GatewayDown => Line::GatewayDown {
             gateway: "main",
             reason: refused,
@@ -432,6 +440,13 @@ fn hostile_text_stays_in_one_line_of_bounded_length() {
         Line::NonSmtp {
             client,
             command: noise.as_bytes(),
+        },
+        Line::OverRate {
+            origin: &noise,
+            login: Some(&noise),
+            script: Some(&noise),
+            rate: "1 messages/s, 1 at once",
+            held: true,
         },
         Line::GatewayDown {
             gateway: &noise,

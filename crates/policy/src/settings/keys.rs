@@ -114,6 +114,8 @@ pub enum Kind {
     Weight,
     /// `N/s`, `N/min` or `N/h`.
     Rate,
+    /// `defer` or `hold`.
+    OverRate,
     /// `N/day`, `N/month` or `N/24h`, with commas between several.
     Quota,
     /// A day of the month that every month has.
@@ -185,6 +187,7 @@ impl Kind {
             Self::Count => "a number from 1 to 1000000",
             Self::Weight => "a number from 1 to 1000",
             Self::Rate => "a number, perhaps the word recipients, and /s, /min or /h",
+            Self::OverRate => "defer or hold",
             Self::Quota => {
                 "numbers, perhaps with the word recipients, and /day, /month, /hour or /24h, with \
                  commas between them"

@@ -71,6 +71,7 @@ fn needed(key: &Key) -> &'static str {
         (Section::Gateway, "fallback_after") => "host = h\nfallback = other\n",
         (Section::Gateway, _) => "host = h\n",
         (Section::From, "allow" | "name" | "policy") => "default = a@b.example\n",
+        (Section::Limits, "burst" | "over_rate") => "rate = 9/h\n",
         (Section::Listen, "submission") => "tls_cert = c\ntls_key = k\nusers_file = u\n",
         (Section::Listen, "tls_cert") => "tls_key = k\n",
         (Section::Listen, "tls_key") => "tls_cert = c\n",
@@ -98,6 +99,7 @@ fn every_key_is_read() {
             ("quota_from", "7"),
             ("reserve", "7%"),
             ("overflow", "other"),
+            ("over_rate", "hold"),
             ("weight", "7"),
         ];
         let other = other

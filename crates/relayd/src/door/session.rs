@@ -310,6 +310,10 @@ impl<'a> Session<'a> {
             }
             AcceptError::Header(_) => ((552, StatusCode::new(5, 3, 4)), error.to_string()),
             AcceptError::Loop => ((554, StatusCode::new(5, 4, 6)), error.to_string()),
+            AcceptError::OverRate { .. } => {
+                let text = format!("Error: {error}");
+                ((450, StatusCode::new(4, 7, 1)), text)
+            }
             AcceptError::Unstorable(_) => ((554, StatusCode::new(5, 6, 0)), error.to_string()),
         };
         Reply::new(code, Some(status), &text)

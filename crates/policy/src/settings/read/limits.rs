@@ -53,7 +53,7 @@ impl Reader {
         })
     }
 
-    fn needs(&mut self, block: &Block, name: &str, other: &str) {
+    pub(super) fn needs(&mut self, block: &Block, name: &str, other: &str) {
         if self.is_given(block, name) {
             let message = format!("{name} does nothing without {other}");
             let remedy = format!("add {other}, or remove {name}");

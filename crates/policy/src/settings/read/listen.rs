@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use super::{Block, Reader};
+use crate::budget::Budget;
 use crate::settings::keys::Section;
 use crate::settings::scan::quoted;
 use crate::settings::values::{self, Fault};
-use crate::settings::{Doors, Listen, Network};
+use crate::settings::{Counted, Doors, Listen, Network, OverRate};
 
 /// More networks than this are for a firewall.
 const MOST_NETWORKS: usize = 64;
@@ -72,6 +73,31 @@ impl Reader {
             max_errors: max_errors?,
             command_timeout: command_timeout?,
             socket_timeout: socket_timeout?,
+            budget: self.budget(&block),
+            over_rate: self.value(&block, "over_rate", over_rate)?,
+        })
+    }
+
+    /// `rate` and `burst`.
+    fn budget(&mut self, block: &Block) -> Option<Budget> {
+        let rate = self.optional(block, "rate", super::limits::rate);
+        let burst = self.optional(block, "burst", super::limits::count);
+        let line = self.line_of(block, "rate");
+        let Some(rate) = rate else {
+            if line == 0 {
+                self.needs(block, "burst", "rate");
+                self.needs(block, "over_rate", "rate");
+            }
+            return None;
+        };
+        if rate.of == Counted::Recipients {
+            let remedy = "write a number of messages, such as 500/h";
+            self.complain(line, "rate: only messages are counted here", remedy);
+        }
+        Some(Budget {
+            messages: rate.amount,
+            per: rate.per,
+            burst: burst.unwrap_or(rate.amount),
         })
     }
 
@@ -109,6 +135,18 @@ impl Reader {
                 "remove it from one of them",
             );
         }
+    }
+}
+
+/// `over_rate`.
+fn over_rate(text: &str) -> Result<OverRate, Fault> {
+    match text {
+        "defer" => Ok(OverRate::Defer),
+        "hold" => Ok(OverRate::Hold),
+        _ => Err(Fault {
+            message: format!("{} is not one of the values", quoted(text)),
+            remedy: "write one of defer, hold".to_owned(),
+        }),
     }
 }
 

@@ -127,6 +127,33 @@ pub(super) const KEYS: &[Key] = &[
         "The same at the submit socket, where mailers keep one sendmail -bs for as long as they live.",
     ),
     key(
+        Limits,
+        "rate",
+        Kind::Rate,
+        Words("none; everybody may hand in any number of messages"),
+        "500/h",
+        "How many messages one uid, one user of submission, or one address without a user may hand in. \
+         The log names who goes over it, with the PHP script, and nobody else notices.",
+    ),
+    key(
+        Limits,
+        "burst",
+        Kind::Count,
+        Words("as many as rate names"),
+        "100",
+        "How many of them may come at once.",
+    ),
+    key(
+        Limits,
+        "over_rate",
+        Kind::OverRate,
+        Value("defer"),
+        "hold",
+        "What becomes of messages beyond rate. defer: they are refused with 450 4.7.1, and sendmail \
+         exits with status 75. hold: they are taken in and held until an admin releases them. What \
+         sendmail left in maildrop while relayd was down is held in either case.",
+    ),
+    key(
         Log,
         "name",
         Kind::LogName,
