@@ -11,6 +11,7 @@ pub mod cron;
 pub mod doors;
 pub mod enclosure;
 pub mod gateway;
+pub mod hook;
 pub mod lenient;
 pub mod namespace;
 pub mod patience;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use policy::settings::{Essentials, Paths, Problem, Settings};
+use policy::settings::{Emergency, Essentials, Paths, Problem, Settings};
 
 /// Where the settings are, unless [`VARIABLE`] names another file.
 pub const DEFAULT_FILE: &str = "/etc/relayd/relayd.conf";
@@ -118,6 +118,23 @@ pub fn load_essentials(path: &Path) -> Result<Essentials, ConfigError> {
     let mut essentials = Essentials::parse(&text, &name).map_err(ConfigError::Invalid)?;
     essentials.resolve_paths(&folder_of(path).map_err(unreadable)?);
     Ok(essentials)
+}
+
+/// Reads from the settings at `path` what sending an alarm needs, however wrong the rest of the file
+/// is, and what is wrong in the sections of alarms.
+///
+/// # Errors
+/// It is missing, cannot be read, or is longer than 1 MiB.
+pub fn load_emergency(path: &Path) -> Result<(Emergency, Vec<Problem>), ConfigError> {
+    let unreadable = |error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let bytes = read_bytes(path).map_err(unreadable)?;
+    let (text, name) = (String::from_utf8_lossy(&bytes), path.display().to_string());
+    let (mut emergency, problems) = Emergency::parse(&text, &name);
+    emergency.resolve_paths(&folder_of(path).map_err(unreadable)?);
+    Ok((emergency, problems))
 }
 
 fn folder_of(path: &Path) -> io::Result<PathBuf> {

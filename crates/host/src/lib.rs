@@ -8,6 +8,7 @@
 
 pub mod aliases;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod control;
 pub mod identity;

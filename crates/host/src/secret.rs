@@ -76,6 +76,19 @@ impl Keeper {
         }
     }
 
+    /// Whoever uses the secrets of relayd: this process, or where that is root's, the account that
+    /// the settings give relayd, for whom the files may be. An account that is not there is left
+    /// out of account.
+    #[must_use]
+    pub fn of_relayd(login: Option<&str>) -> Self {
+        let account = login.map(identity::account_named);
+        let account = account.and_then(|found| found.ok().flatten());
+        match account.filter(|_| identity::effective_uid() == 0) {
+            Some(account) => Self::account(&account),
+            None => Self::this_process(),
+        }
+    }
+
     /// An account that this process is about to become, so that root can read beforehand what is
     /// meant for it.
     #[must_use]

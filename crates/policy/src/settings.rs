@@ -5,6 +5,7 @@
 //! not understand is a [`Problem`], never something quietly left out, and all problems are
 //! reported at once. Nothing here opens a file; whoever calls passes the text in.
 
+pub mod alarm;
 mod document;
 mod keys;
 mod limits;
@@ -25,6 +26,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use alarm::{Alarm, Emergency};
 pub use document::{manual, sample};
 pub use keys::{Fallback, KEYS, Key, Kind, Section};
 pub use limits::{Counted, FallbackGateway, Overflow, Period, Quota, QuotaLimit, Rate, ResetTime};
@@ -68,6 +70,8 @@ pub struct Settings {
     pub doors: Doors,
     /// `[log]`.
     pub log: Log,
+    /// `[alarm]` and `[alarm NAME]`.
+    pub alarm: Alarm,
 }
 
 /// `soft_bounce`.
@@ -382,6 +386,7 @@ impl Settings {
             &mut self.replies,
         ];
         self.paths.resolve(base);
+        self.alarm.resolve(base);
         let mut paths: Vec<&mut PathBuf> = optional.into_iter().flatten().collect();
         if let LogTarget::File(path) = &mut self.log.to {
             paths.push(path);

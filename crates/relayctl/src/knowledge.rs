@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use host::identity;
 use host::secret::Keeper;
 use policy::providers::{self, Provider};
 use policy::settings::{Settings, SoftBounce};
@@ -65,12 +64,7 @@ pub(crate) fn reply(arguments: &ArgMatches) -> ExitCode {
 fn in_force() -> Result<(Option<Settings>, Rulebook), String> {
     match host::config::load(&host::config::file()) {
         Ok(settings) => {
-            // Root looks with the eyes of relayd's account, whose files these may be.
-            let account = settings.user.as_deref().map(identity::account_named);
-            let account = account.and_then(|found| found.ok().flatten());
-            let account = account.filter(|_| identity::effective_uid() == 0);
-            let keeper =
-                account.map_or_else(Keeper::this_process, |account| Keeper::account(&account));
+            let keeper = Keeper::of_relayd(settings.user.as_deref());
             let rules = host::replies::load(settings.replies.as_deref(), &keeper)?;
             Ok((Some(settings), rules))
         }

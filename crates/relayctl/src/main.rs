@@ -2,6 +2,7 @@
 //! files that an admin should not write by hand.
 #![forbid(unsafe_code)]
 
+mod emergency;
 mod knowledge;
 mod user;
 
@@ -15,19 +16,15 @@ use policy::settings::Paths;
 use policy::sysexits::ExitStatus;
 
 fn main() -> ExitCode {
+    if emergency::is_called() {
+        return emergency::by_name();
+    }
     let matches = match command_line().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => {
-            let _ = error.print();
-            let status = if error.use_stderr() {
-                ExitStatus::Usage
-            } else {
-                ExitStatus::Ok
-            };
-            return ExitCode::from(status.code());
-        }
+        Err(error) => return misused(&error),
     };
     match matches.subcommand() {
+        Some(("emergency", arguments)) => return emergency::run(arguments),
         Some(("providers", arguments)) => return knowledge::providers(arguments),
         Some(("reply", arguments)) => return knowledge::reply(arguments),
         Some(("user", arguments)) => return user::run(arguments),
@@ -46,6 +43,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(ExitStatus::Unavailable, &error.to_string()),
     }
+}
+
+/// The command line cannot be understood, or asks for help.
+fn misused(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let status = if error.use_stderr() {
+        ExitStatus::Usage
+    } else {
+        ExitStatus::Ok
+    };
+    ExitCode::from(status.code())
 }
 
 fn command_line() -> Command {
@@ -77,6 +85,7 @@ fn command_line() -> Command {
                 )
                 .arg(Arg::new("provider").long("provider").value_name("NAME")),
         )
+        .subcommand(emergency::command_line())
         .subcommand(user::command_line())
 }
 

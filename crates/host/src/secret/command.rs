@@ -6,9 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use zeroize::Zeroizing;
+
+use crate::command::kill_group;
 
 /// Runs `line` by `/bin/sh -c` with an empty stdin and returns what it writes to stdout, at most
 /// `longest` bytes. Its stderr is that of this process, so that the admin sees what it complains
@@ -93,14 +93,6 @@ fn wait(child: &mut Child, deadline: Instant) -> io::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-fn kill_group(child: &mut Child) {
-    if let Ok(group) = i32::try_from(child.id()) {
-        // It may be gone already, which is what is wanted.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    let _ = child.wait();
 }
 
 #[cfg(test)]

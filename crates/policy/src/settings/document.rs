@@ -53,6 +53,12 @@ fn introduction(section: Section) -> Option<&'static str> {
         }
         Section::Limits => Some("What clients that hand in mail may cost."),
         Section::Log => Some("The log."),
+        Section::Alarm => Some(
+            "How trouble is told to a person, by roads that do not need the gateway: a mail account \
+             of its own, a web address, a command, a file. They are tried in this order until one \
+             takes the alarm. Sections [alarm NAME] add further roads, tried after these in the \
+             order of the file. relayctl emergency sends by them at once.",
+        ),
     }
 }
 
@@ -94,6 +100,7 @@ pub fn manual() -> String {
         let title = match section {
             Section::Top => "BEFORE THE FIRST SECTION".to_owned(),
             Section::Gateway => "SECTION [gateway NAME]".to_owned(),
+            Section::Alarm => "SECTIONS [alarm] AND [alarm NAME]".to_owned(),
             _ => format!("SECTION [{}]", section.word()),
         };
         let _ = writeln!(out, ".SH {title}");

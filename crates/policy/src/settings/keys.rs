@@ -27,11 +27,13 @@ pub enum Section {
     Limits,
     /// `[log]`.
     Log,
+    /// `[alarm]` and `[alarm NAME]`.
+    Alarm,
 }
 
 impl Section {
     /// Every section, in the order of the sample file.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Top,
         Self::Paths,
         Self::Aliases,
@@ -42,6 +44,7 @@ impl Section {
         Self::Listen,
         Self::Limits,
         Self::Log,
+        Self::Alarm,
     ];
 
     /// The first word of the heading; empty for [`Section::Top`].
@@ -58,6 +61,7 @@ impl Section {
             Self::Listen => "listen",
             Self::Limits => "limits",
             Self::Log => "log",
+            Self::Alarm => "alarm",
         }
     }
 
@@ -75,6 +79,7 @@ impl Section {
             Self::Listen => "[listen]",
             Self::Limits => "[limits]",
             Self::Log => "[log]",
+            Self::Alarm => "[alarm] or [alarm NAME]",
         }
     }
 }
@@ -90,6 +95,8 @@ pub enum Kind {
     Provider,
     /// A mail address with its domain.
     MailAddress,
+    /// Mail addresses with commas between them.
+    MailAddresses,
     /// Domains and mail addresses with commas between them.
     Senders,
     /// `login:`, `uid:`, `client:` and `user:` with commas between them.
@@ -162,6 +169,10 @@ pub enum Kind {
     LogName,
     /// `syslog`, `stderr` or a file.
     LogTarget,
+    /// `slack`, `teams`, `pagerduty` or `plain`.
+    Shape,
+    /// A web address.
+    Url,
 }
 
 impl Kind {
@@ -173,6 +184,7 @@ impl Kind {
             Self::Host => "a host name or an IP address",
             Self::Provider => "a provider's name, for some with a colon and a region",
             Self::MailAddress => "a mail address",
+            Self::MailAddresses => "mail addresses, with commas between them",
             Self::Senders => "domains and mail addresses, with commas between them",
             Self::Origins => {
                 "login:NAME, uid:NUMBER, client:NETWORK and user:NAME, with commas between them"
@@ -214,6 +226,10 @@ impl Kind {
             Self::HeaderSize => "a number of bytes from 16K to 1M",
             Self::LogName => "a word",
             Self::LogTarget => "syslog, stderr, or a file name with a slash in it",
+            Self::Shape => "slack, teams, pagerduty or plain",
+            Self::Url => {
+                "a web address that begins with https://, or with http:// if it is on this host"
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::providers::Preset;
 use ini::{Ini, ParseOption};
 use place::Place;
 
+mod alarm;
 mod essentials;
 mod from;
 mod limits;
@@ -16,6 +17,7 @@ mod listen;
 mod place;
 mod route;
 
+pub(super) use alarm::emergency;
 pub(super) use essentials::essentials;
 
 /// More problems than this help nobody.
@@ -119,6 +121,7 @@ impl Reader {
         let listen = self.listen();
         let doors = self.doors();
         let log = self.log();
+        let alarm = self.alarm();
         Some(Settings {
             hostname,
             domain,
@@ -137,6 +140,7 @@ impl Reader {
             listen: listen?,
             doors: doors?,
             log: log?,
+            alarm,
         })
     }
 
@@ -159,9 +163,7 @@ impl Reader {
     }
 
     fn gateways(&mut self) -> Vec<Gateway> {
-        let is_gateway =
-            |(_, section, _): &&(Heading, Section, usize)| *section == Section::Gateway;
-        let headings: Vec<_> = self.headings.iter().filter(is_gateway).cloned().collect();
+        let headings = self.headings_of(Section::Gateway);
         if headings.is_empty() {
             let remedy = "add a section [gateway NAME] with host, user and password_file";
             self.complain(0, "no gateway is given, so no mail can be sent", remedy);

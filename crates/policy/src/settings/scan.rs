@@ -166,7 +166,9 @@ impl Scanner {
             ));
         };
         match (section, rest.as_slice()) {
-            (Section::Gateway, [name]) if is_name(name) => Ok((section, format!("gateway {name}"))),
+            (Section::Gateway | Section::Alarm, [name]) if is_name(name) => {
+                Ok((section, format!("{first} {name}")))
+            }
             (Section::Gateway, _) => Err((
                 format!("[{}] does not name a gateway", shown(inside)),
                 "write [gateway NAME]; the name is one word of letters, digits, . _ and -"

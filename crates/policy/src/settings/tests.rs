@@ -75,7 +75,21 @@ fn needed(key: &Key) -> &'static str {
         (Section::Listen, "submission") => "tls_cert = c\ntls_key = k\nusers_file = u\n",
         (Section::Listen, "tls_cert") => "tls_key = k\n",
         (Section::Listen, "tls_key") => "tls_cert = c\n",
+        (Section::Alarm, name) => needed_for_alarms(name),
         _ => "",
+    }
+}
+
+fn needed_for_alarms(name: &str) -> &'static str {
+    match name {
+        "to" => "host = h\n",
+        "host" => "to = a@b.example\n",
+        "user" => "to = a@b.example\nhost = h\npassword_file = x\n",
+        "webhook" => "webhook_url = https://a.example/\n",
+        "command" | "file" => "",
+        name if name.starts_with("webhook_") => "webhook = plain\n",
+        name if name.starts_with("password_") => "to = a@b.example\nhost = h\nuser = u\n",
+        _ => "to = a@b.example\nhost = h\n",
     }
 }
 
@@ -104,7 +118,9 @@ fn every_key_is_read() {
         ];
         let other = other
             .iter()
-            .find(|(name, _)| *name == key.name)
+            .find(|(name, _)| {
+                *name == key.name && (key.section, key.name) != (Section::Alarm, "to")
+            })
             .map(|(_, value)| *value);
         let value = other.unwrap_or(match key.kind {
             Kind::Size => "3M",
@@ -129,9 +145,16 @@ fn every_key_is_read() {
         );
         let without = match key.name {
             _ if key.section == Section::Top => LEAST.to_owned(),
+            "to" | "webhook" | "webhook_url" | "webhook_file" | "webhook_credential" => {
+                LEAST.to_owned()
+            }
             "host" => format!("{}{OTHERS}", LEAST.replace("smtp.", "mail.")),
             "user" | "password_file" | "password_command" | "password_credential" => {
-                format!("{}host = h\n{gateway}", heading(key.section))
+                let to = match key.section {
+                    Section::Alarm => "to = a@b.example\n",
+                    _ => "",
+                };
+                format!("{}host = h\n{to}{gateway}", heading(key.section))
             }
             _ => format!("{}{needs}{gateway}", heading(key.section)),
         };

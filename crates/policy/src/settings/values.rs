@@ -1,5 +1,6 @@
 //! The forms that values may have: text in, typed value out.
 
+use super::alarm::{self, Shape};
 use super::scan::{quoted, shown};
 use super::{Deliver, LogTarget, SoftBounce, Tls, Users};
 use mail::Address;
@@ -214,6 +215,28 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Read<T> {
     )
 }
 
+/// `webhook`.
+pub(super) fn shape(text: &str) -> Read<Shape> {
+    let words = [
+        ("slack", Shape::Slack),
+        ("teams", Shape::Teams),
+        ("pagerduty", Shape::PagerDuty),
+        ("plain", Shape::Plain),
+    ];
+    word(text, &words)
+}
+
+/// A web address that may be posted to. It is not repeated: it may be a secret after all.
+pub(super) fn url(text: &str) -> Read<String> {
+    if alarm::is_url(text) {
+        return Ok(text.to_owned());
+    }
+    fault(
+        "this is not a web address that alarms can be posted to",
+        "write one that begins with https://, without a user in it; http:// only for this host",
+    )
+}
+
 /// `deliver`.
 pub(super) fn deliver(text: &str) -> Read<Deliver> {
     match text.strip_prefix("capture:").map(str::trim) {
@@ -320,7 +343,7 @@ pub(super) fn log_target(text: &str) -> Read<LogTarget> {
     }
 }
 
-fn list(text: &str) -> Vec<&str> {
+pub(super) fn list(text: &str) -> Vec<&str> {
     text.split([',', ' ', '\t'])
         .filter(|item| !item.is_empty())
         .collect()

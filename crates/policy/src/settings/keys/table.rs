@@ -1,6 +1,7 @@
-//! Every key of the settings file, with its default and what it means; those of gateways and of
-//! doors are in files of their own.
+//! Every key of the settings file, with its default and what it means; those of gateways, doors
+//! and alarms are in files of their own.
 
+mod alarm;
 mod doors;
 mod gateway;
 
@@ -11,11 +12,11 @@ use super::{Key, Kind, key};
 /// Every key, in the order of the sample file.
 pub const KEYS: &[Key] = &ALL;
 
-const COUNT: usize = HOST.len() + gateway::KEYS.len() + doors::KEYS.len();
+const COUNT: usize = HOST.len() + gateway::KEYS.len() + doors::KEYS.len() + alarm::KEYS.len();
 
 const ALL: [Key; COUNT] = {
     let mut all = [HOST[0]; COUNT];
-    let parts = [HOST, gateway::KEYS, doors::KEYS];
+    let parts = [HOST, gateway::KEYS, doors::KEYS, alarm::KEYS];
     let (mut at, mut part) = (0, 0);
     while part < parts.len() {
         let mut n = 0;

@@ -34,7 +34,7 @@ fn size_limit(text: &str) -> u64 {
 
 /// The lines of one section, the others left empty. A misspelt heading that seems to mean the
 /// section counts, so that it is complained about.
-fn only(text: &str, wanted: Section) -> String {
+pub(super) fn only(text: &str, wanted: Section) -> String {
     let mut here = Section::Top;
     let mut kept = String::with_capacity(text.len());
     for line in text.lines() {
