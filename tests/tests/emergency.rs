@@ -40,7 +40,7 @@ impl Server {
         rig.write(&format!("{name}.pem"), &self.authority.pem, 0o644);
         rig.write(&format!("{name}.secret"), &format!("{PASSWORD}\n"), 0o600);
         format!(
-            "[{heading}]\nto = a@person.test, b@person.test\nhost = 127.0.0.1\nport = {}\ntls_name = alarms.test\n\
+            "[{heading}]\nto = a@person.test, b@person.test\nhost = localhost\nport = {}\ntls_name = alarms.test\n\
              ca_file = {name}.pem\nuser = {USER}\npassword_file = {name}.secret\n",
             self.gateway.port()
         )
@@ -215,14 +215,9 @@ fn a_full_disk_is_no_hindrance() {
     assert_eq!(server.deliveries().len(), 1);
 }
 
-#[test]
-fn the_next_road_is_taken_when_one_is_closed() {
-    let (first, second) = (Server::new(|_| {}), Server::new(|_| {}));
-    first
-        .gateway
-        .fail(Stage::Auth, Fault::reply("535 5.7.8 no"));
-    let hook = Hook::start(200);
-    let rig = rig_with(|rig| {
+/// Two accounts, then a webhook, then a command and a file.
+fn four_roads(first: &Server, second: &Server, hook: &Hook) -> Rig {
+    rig_with(|rig| {
         rig.write(
             "hook.secret",
             &format!("{}/T0/secret-path\n", hook.url()),
@@ -234,7 +229,17 @@ fn the_next_road_is_taken_when_one_is_closed() {
             second.section(rig, "alarm spare"),
             at = rig.path().display(),
         )
-    });
+    })
+}
+
+#[test]
+fn the_next_road_is_taken_when_one_is_closed() {
+    let (first, second) = (Server::new(|_| {}), Server::new(|_| {}));
+    first
+        .gateway
+        .fail(Stage::Auth, Fault::reply("535 5.7.8 no"));
+    let hook = Hook::start(200);
+    let rig = four_roads(&first, &second, &hook);
     expect(
         &emergency(&rig, &["by the second"], b"body\n"),
         0,
@@ -361,7 +366,7 @@ fn a_server_that_is_not_who_it_says_gets_nothing() {
         (authority.issue("alarms.test", Validity::Expired), "expired"),
         (
             Authority::new().issue("alarms.test", Validity::Current),
-            "not trusted",
+            "not verified",
         ),
     ] {
         let server = Server {
@@ -423,8 +428,11 @@ fn words_behind_the_consent_to_starttls_are_dropped() {
 #[test]
 fn a_server_that_is_the_gateways_too_is_warned_about() {
     let server = Server::new(|_| {});
-    let mut rig = rig_with(|rig| server.section(rig, "alarm"));
-    rig.change(|access| access.more = "tls_name = x.test\n".to_owned());
+    let rig = rig_with(|rig| {
+        server
+            .section(rig, "alarm")
+            .replace("localhost", "127.0.0.1")
+    });
     expect(
         &emergency(&rig, &["x"], b"body\n"),
         0,

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use lettre::address::{Address as LettreAddress, Envelope};
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Body, Mailbox, Message};
 use mail::{Address, QueueId, Timestamp};
 use policy::settings::alarm::Account;
@@ -60,10 +60,13 @@ impl Letter<'_> {
     /// Whom mail on an account is from.
     pub(crate) fn author(&self, account: &Account) -> Address {
         let user = account.user.as_deref().and_then(full_address);
-        let own = || Address::parse("relayd").map(|name| name.qualified(self.host));
-        account.from.clone().or(user).unwrap_or_else(|| {
-            own().unwrap_or_else(|_| Address::parse("relayd@localhost").expect("a plain address"))
-        })
+        let own = || full_address(&format!("relayd@{}", self.host));
+        account
+            .from
+            .clone()
+            .or(user)
+            .or_else(own)
+            .unwrap_or_else(|| Address::parse("relayd@localhost").expect("a plain address"))
     }
 
     /// The letter as a whole message in CRLF form, with every header field that a message needs.
@@ -89,6 +92,7 @@ impl Letter<'_> {
             .subject(self.subject)
             .raw_header(raw("Auto-Submitted", "auto-generated".to_owned()))
             .envelope(envelope)
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .body(self.content())
             .map_err(|error| said(&error))?;
