@@ -1,15 +1,15 @@
 //! The one place where work is handed out: facts from everywhere go in, `policy::schedule` is asked,
 //! and what it decides is carried out. Nobody else decides what is tried next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mail::QueueId;
 use policy::log::Line;
 use policy::schedule::{
-    Action, AttemptEnd, AttemptOutcome, Circuit, Flush, GatewayTrouble, Limits, Queued, Scheduler,
-    SessionId, Summary, TroubleKind,
+    Action, AttemptEnd, AttemptOutcome, Circuit, Flush, GatewayId, GatewayLimits, GatewayTrouble,
+    Limits, Queued, Scheduler, SessionId, Summary, TroubleKind,
 };
 use spool::Queue;
 use tokio::sync::{mpsc, oneshot};
@@ -93,7 +93,9 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     pub(crate) fn new(relay: Arc<Relay>, inbox: mpsc::Receiver<Event>) -> Self {
-        let scheduler = Scheduler::new(limits(&relay.running()));
+        let running = relay.running();
+        let mut scheduler = Scheduler::new(limits(&running));
+        scheduler.set_gateways(&relay::now(), &gateways(&running));
         Self {
             relay,
             inbox,
@@ -158,7 +160,7 @@ impl Dispatcher {
         let now = relay::now();
         match event {
             Event::Queued(queued) => {
-                if self.scheduler.circuit().is_down() {
+                if self.circuit().is_down() {
                     self.suspended.push_back(queued.id);
                 }
                 self.scheduler.queued(&now, queued);
@@ -180,7 +182,9 @@ impl Dispatcher {
             }
             Event::SettingsChanged => {
                 self.refused_password = None;
-                self.scheduler.set_limits(limits(&self.relay.running()));
+                let running = self.relay.running();
+                self.scheduler.set_limits(limits(&running));
+                self.scheduler.set_gateways(&now, &gateways(&running));
                 self.scheduler.settings_changed(&now);
             }
             Event::Stop => return false,
@@ -233,7 +237,7 @@ impl Dispatcher {
                 }
                 Action::Close(session) => self.command(session, Command::Quit),
                 Action::GatewayWentDown { reason, .. } => self.gateway_went_down(&reason),
-                Action::GatewayCameBack { after, waiting } => {
+                Action::GatewayCameBack { after, waiting, .. } => {
                     let running = self.relay.running();
                     let gateway = &running.gateway().name;
                     self.relay.log.write(&Line::GatewayUp {
@@ -255,7 +259,7 @@ impl Dispatcher {
         };
         self.sessions.insert(session, open);
         let relay = Arc::clone(&self.relay);
-        let probe = self.scheduler.circuit().is_down();
+        let probe = self.circuit().is_down();
         let opened = tokio::spawn(delivery::run(
             Arc::clone(&relay),
             relay.running().gateway().name.clone(),
@@ -304,18 +308,18 @@ impl Dispatcher {
 
     /// Puts off some of the entries that wait for the gateway.
     async fn put_off(&mut self) {
-        let Circuit::Down { kind, reason, .. } = self.scheduler.circuit() else {
+        let Circuit::Down { kind, reason, .. } = self.circuit().clone() else {
             return self.suspended.clear();
         };
         let count = self.suspended.len().min(PUT_OFF_BATCH);
         if count > 0 {
             let ids = self.suspended.drain(..count).collect();
-            put_off::put_off(&self.relay, ids, *kind, reason).await;
+            put_off::put_off(&self.relay, ids, kind, &reason).await;
         }
     }
 
     fn gateway_state(&self) -> GatewayState {
-        let down = match self.scheduler.circuit() {
+        let down = match self.circuit() {
             Circuit::Down { reason, .. } => Some(reason.clone()),
             Circuit::Closed => None,
         };
@@ -323,6 +327,12 @@ impl Dispatcher {
             down,
             summary: self.scheduler.summary(),
         }
+    }
+
+    fn circuit(&self) -> &Circuit {
+        self.scheduler
+            .circuit(relay::GATEWAY)
+            .unwrap_or(&Circuit::Closed)
     }
 
     /// A password file that was replaced after the refusal is as good as changed settings. Looked at
@@ -367,9 +377,17 @@ impl Dispatcher {
 
 fn limits(running: &Running) -> Limits {
     Limits {
-        max_connections: running.gateway().max_connections,
-        idle_close: running.gateway().idle_close,
         queue_lifetime: running.settings.queue_lifetime,
         ..Limits::default()
     }
+}
+
+fn gateways(running: &Running) -> BTreeMap<GatewayId, GatewayLimits> {
+    let gateway = running.gateway();
+    let limits = GatewayLimits {
+        max_connections: gateway.max_connections,
+        idle_close: gateway.idle_close,
+        ..GatewayLimits::default()
+    };
+    BTreeMap::from([(relay::GATEWAY, limits)])
 }

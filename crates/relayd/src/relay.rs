@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use host::identity;
 use mail::{Origin, Submitter};
 use policy::log::Line;
-use policy::schedule::{Now, OriginKey, Queued};
+use policy::schedule::{GatewayId, Now, OriginKey, Queued, Route};
 use spool::{Meta, Queue, RealDisk, Spool};
 use tokio::sync::{OwnedRwLockReadGuard, mpsc, watch};
 
@@ -18,6 +18,9 @@ use crate::index::Index;
 use crate::kept::Kept;
 use crate::log::Log;
 use crate::running::Running;
+
+/// The one gateway, for the scheduler.
+pub(crate) const GATEWAY: GatewayId = GatewayId::new(0);
 
 /// Login names that are remembered.
 const LOGINS: usize = 10_000;
@@ -230,7 +233,8 @@ pub(crate) fn queued(meta: &Meta) -> Queued {
         },
         arrival: meta.arrival,
         attempts: meta.attempts,
-        uncertain: meta.uncertain,
+        route: Route::to(GATEWAY),
+        uncertain: meta.uncertain.then_some(GATEWAY),
         held: meta.queue == Queue::Hold,
     }
 }

@@ -1,9 +1,9 @@
-//! The invariants about sessions, circuit and turns: the cap, one probe at a time and at its pace,
-//! mail soon after the gateway's return (I6), a fair wait (I7).
+//! The invariants about one gateway's sessions and circuit: the cap, one probe at a time and at its
+//! pace, mail soon after the gateway's return (I6).
 
-use policy::schedule::{Circuit, TroubleKind};
+use policy::schedule::{Circuit, GatewayId, SessionId, TroubleKind};
 
-use super::driver::{Relay, Session, Stage};
+use super::driver::{Relay, Session, Stage, is_down};
 use super::plan::{MINUTE, Micros, SECOND};
 use super::world::{Broken, Intervention};
 
@@ -13,7 +13,7 @@ const LIMIT_PAUSE: Micros = 30 * SECOND;
 /// A session without work lives so long.
 const IDLE_CLOSE: Micros = 5 * SECOND;
 
-/// What is watched from step to step.
+/// What is watched of one gateway from step to step.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     is_down: bool,
@@ -28,8 +28,6 @@ pub(super) struct Checks {
     returns: u64,
     /// When a session was refused while so many others lived.
     limit: Option<(Micros, usize)>,
-    /// Messages alone of their submitter, and how many may go before each.
-    turns: Vec<(u64, usize)>,
 }
 
 impl Checks {
@@ -38,6 +36,12 @@ impl Checks {
             returns: self.returns,
             ..Self::default()
         };
+    }
+
+    /// The scheduler had forgotten the gateway and begins with a closed circuit.
+    pub(super) const fn knows_anew(&mut self) {
+        self.is_down = false;
+        self.probe_failure = None;
     }
 
     pub(super) fn went_down(&mut self) -> Result<(), Broken> {
@@ -60,30 +64,41 @@ impl Checks {
     }
 
     /// A session that was being opened failed, and is gone. If others live, that is a limit.
-    pub(super) fn session_refused(&mut self, now: Micros, relay: &Relay) {
-        let others = open_sessions(relay);
+    pub(super) fn session_refused(&mut self, now: Micros, id: GatewayId, relay: &Relay) {
+        let others = open_sessions(relay, id);
         if others > 0 && !self.is_down {
             self.limit = Some((now, others));
         }
     }
 
     /// The scheduler opens a session.
-    pub(super) fn opens(&self, now: Micros, most: u32, relay: &Relay) -> Result<(), Broken> {
-        let sessions = relay.sessions.len();
+    pub(super) fn opens(
+        &self,
+        now: Micros,
+        id: GatewayId,
+        most: u32,
+        relay: &Relay,
+    ) -> Result<(), Broken> {
+        let sessions = sessions(relay, id).count();
         if sessions >= most as usize {
             return Err(format!(
                 "cap: a session is opened while {sessions} of {most} exist"
             ));
         }
-        if relay.scheduler.summary().ready == 0 {
+        let waiting = |summary: policy::schedule::GatewaySummary| summary.ready + summary.passed;
+        if relay
+            .scheduler
+            .gateway(id)
+            .is_none_or(|it| waiting(it) == 0)
+        {
             return Err("sessions: one is opened although nothing waits for it".into());
         }
-        if relay.scheduler.circuit().is_down() {
-            return self.opens_probe(now, relay);
+        if is_down(relay, id) {
+            return self.opens_probe(now, id, relay);
         }
         if let Some((at, others)) = self.limit
             && now < at + LIMIT_PAUSE
-            && open_sessions(relay) >= others
+            && open_sessions(relay, id) >= others
         {
             return Err(format!(
                 "cap: another session {} us after one was refused while {others} lived",
@@ -93,9 +108,9 @@ impl Checks {
         Ok(())
     }
 
-    fn opens_probe(&self, now: Micros, relay: &Relay) -> Result<(), Broken> {
+    fn opens_probe(&self, now: Micros, id: GatewayId, relay: &Relay) -> Result<(), Broken> {
         let probing = |session: &Session| session.probe && session.stage != Stage::Closing;
-        if relay.sessions.values().any(probing) {
+        if sessions(relay, id).any(probing) {
             return Err("I6: a second probe while one is under way".into());
         }
         match self.probe_failure {
@@ -130,11 +145,22 @@ impl Checks {
         }
     }
 
+    /// The gateway refused the password not long ago, so that no session may be opened.
+    pub(super) fn password_is_refused(&self, now: Micros) -> bool {
+        let last = self.password_refused;
+        last.is_some_and(|last| now < last + pause(TroubleKind::Auth))
+    }
+
     pub(super) fn waits_were_broken(&mut self, by: Intervention) {
         let (any, password_too) = match by {
-            Intervention::FlushAll | Intervention::Settings => (true, true),
+            Intervention::FlushAll | Intervention::Settings(_) | Intervention::Gone(..) => {
+                (true, true)
+            }
             Intervention::FlushByUser | Intervention::FlushOne => (true, false),
-            Intervention::Hold | Intervention::Release | Intervention::Remove => (false, false),
+            Intervention::Hold
+            | Intervention::Release
+            | Intervention::Remove
+            | Intervention::Pause(..) => (false, false),
         };
         let is_password = self
             .probe_failure
@@ -150,48 +176,20 @@ impl Checks {
         }
         // Mail may have left the line, so that nothing is due.
         self.pending_return = None;
-        if matches!(
-            by,
-            Intervention::Hold | Intervention::Release | Intervention::Remove
-        ) {
-            self.turns.clear();
-        }
     }
 
-    /// An attempt begins: on the probe only, if the gateway is down; and somebody's turn is over.
-    pub(super) fn delivers(
-        &mut self,
-        id: u64,
-        session: &Session,
-        relay: &Relay,
-    ) -> Result<(), Broken> {
-        if relay.scheduler.circuit().is_down() && !session.probe {
+    /// An attempt begins: on the probe only, if the gateway is down.
+    pub(super) fn delivers(id: u64, session: SessionId, relay: &Relay) -> Result<(), Broken> {
+        if is_down(relay, session.gateway()) && !relay.sessions[&session].probe {
             return Err(format!(
                 "I6: message {id} goes to a gateway that is down, and not by the probe"
             ));
         }
-        self.turns.retain(|(waiting, _)| *waiting != id);
-        for (waiting, left) in &mut self.turns {
-            *left = left
-                .checked_sub(1)
-                .ok_or_else(|| format!("I7: message {waiting} waits for more than its turn"))?;
-        }
         Ok(())
-    }
-
-    /// A message, alone of its submitter, stands in line: `others` submitters may go first.
-    pub(super) fn stands_in_line(&mut self, id: u64, others: usize) {
-        self.turns.push((id, others));
     }
 
     pub(super) const fn weather_changed(&mut self) {
         self.pending_return = None;
-    }
-
-    /// A message leaves the line without a turn.
-    pub(super) fn given_up(&mut self, id: u64) {
-        self.turns.retain(|(waiting, _)| *waiting != id);
-        self.something_went();
     }
 
     /// The gateway answered a transaction, or mail left the line otherwise.
@@ -200,19 +198,17 @@ impl Checks {
     }
 
     /// The gateway is back. If mail waits for it and the way is free, the first must go in time.
-    pub(super) fn returned(&mut self, relay: &Relay) -> Option<u64> {
+    pub(super) fn returned(&mut self, id: GatewayId, relay: &Relay) -> Option<u64> {
         let unreachable = matches!(
-            relay.scheduler.circuit(),
-            Circuit::Down {
+            relay.scheduler.circuit(id),
+            Some(Circuit::Down {
                 kind: TroubleKind::Unreachable,
                 ..
-            }
+            })
         );
-        let free = relay
-            .sessions
-            .values()
-            .all(|session| session.stage == Stage::Connecting);
-        if !unreachable || !free || relay.scheduler.summary().ready == 0 {
+        let free = sessions(relay, id).all(|session| session.stage == Stage::Connecting);
+        let ready = relay.scheduler.gateway(id).map_or(0, |it| it.ready);
+        if !unreachable || !free || ready == 0 {
             return None;
         }
         self.returns += 1;
@@ -236,10 +232,17 @@ impl Checks {
     }
 }
 
+fn sessions(relay: &Relay, id: GatewayId) -> impl Iterator<Item = &Session> {
+    let all = relay.sessions.iter();
+    all.filter(move |(session, _)| session.gateway() == id)
+        .map(|(_, session)| session)
+}
+
 /// Sessions that are not about to end.
-fn open_sessions(relay: &Relay) -> usize {
-    let open = |session: &&Session| session.stage != Stage::Closing;
-    relay.sessions.values().filter(open).count()
+fn open_sessions(relay: &Relay, id: GatewayId) -> usize {
+    sessions(relay, id)
+        .filter(|session| session.stage != Stage::Closing)
+        .count()
 }
 
 /// The least pause after a failed probe.

@@ -8,7 +8,7 @@ use policy::schedule::{
 
 use super::Mutant;
 use super::disk::{Mask, Record};
-use super::driver::{Stage, Transaction, index, queue_id};
+use super::driver::{Stage, Transaction, at, index, queue_id};
 use super::gateway::{Reach, Reply, Weather};
 use super::plan::{Micros, SECOND};
 use super::world::{Broken, Event, RelayEvent, World};
@@ -40,13 +40,14 @@ impl World {
     }
 
     fn syn(&mut self, session: SessionId, nth: u32) {
-        match self.gateway.weather {
+        match self.far(session).weather {
             Weather::Refused => self.session_fails(session, TroubleKind::Unreachable),
             Weather::Blackhole => self.syn_lost(session, nth),
             _ => {
-                self.gateway.connect((self.run, session.number()));
+                let connection = self.connection(session);
+                self.gateways[at(session)].connect(connection);
                 self.set_stage(session, Stage::Greeting);
-                self.relay_after(3 * self.round_trip(), RelayEvent::Greeted(session));
+                self.relay_after(3 * self.round_trip(session), RelayEvent::Greeted(session));
             }
         }
     }
@@ -68,7 +69,7 @@ impl World {
     }
 
     fn greeted(&mut self, session: SessionId) -> Result<(), Broken> {
-        match self.gateway.reach(self.connection(session)) {
+        match self.far(session).reach(self.connection(session)) {
             Reach::Silence => {
                 self.relay_after(ANSWER_TIMEOUT, RelayEvent::TimedOut(session));
                 return Ok(());
@@ -79,13 +80,13 @@ impl World {
             }
             Reach::Arrives => {}
         }
-        match self.gateway.weather {
+        match self.far(session).weather {
             Weather::Greeting421 => self.session_fails(session, TroubleKind::Refused4xx),
             Weather::Greeting554 => {
                 self.session_fails(session, TroubleKind::Refused5xx);
                 return self.bounce_as_mutant();
             }
-            Weather::TooMany(most) if self.gateway.connections() > most => {
+            Weather::TooMany(most) if self.far(session).connections() > most => {
                 self.session_fails(session, TroubleKind::Refused4xx);
             }
             Weather::BadTls => self.session_fails(session, TroubleKind::Tls),
@@ -96,7 +97,7 @@ impl World {
                     .sessions
                     .get(&session)
                     .map_or(0, |entry| entry.opened);
-                self.checks.password_refused(self.now, opened)?;
+                self.checks[at(session)].password_refused(self.now, opened)?;
                 self.session_fails(session, TroubleKind::Auth);
             }
             _ => self.session_is_ready(session),
@@ -133,9 +134,10 @@ impl World {
         let Some(entry) = self.forget(session) else {
             return;
         };
-        self.checks.session_failed(self.now, kind, entry.probe);
+        let checks = &mut self.checks[at(session)];
+        checks.session_failed(self.now, kind, entry.probe);
         let relay = self.relay.as_ref().expect("a relay runs");
-        self.checks.session_refused(self.now, relay);
+        checks.session_refused(self.now, session.gateway(), relay);
         let now = self.clocks();
         self.scheduler()
             .session_failed(&now, session, GatewayTrouble::new(kind, "simulated"));
@@ -176,16 +178,16 @@ impl World {
         }
         if self.mutant != Some(Mutant::SkipsTheMark) {
             self.disk
-                .append_durably(id, Record::Attempt(transaction.tried));
+                .append_durably(id, Record::Attempt(transaction.tried, at(session)));
         }
-        self.relay_after(self.round_trip(), RelayEvent::Enveloped(session, id));
+        self.relay_after(self.round_trip(session), RelayEvent::Enveloped(session, id));
     }
 
     fn enveloped(&mut self, session: SessionId, id: u64) -> Result<(), Broken> {
         let Some(mut transaction) = self.transaction(session, id) else {
             return Ok(());
         };
-        match self.gateway.reach(self.connection(session)) {
+        match self.far(session).reach(self.connection(session)) {
             Reach::Silence => {
                 self.relay_after(ANSWER_TIMEOUT, RelayEvent::TimedOut(session));
                 return Ok(());
@@ -194,12 +196,12 @@ impl World {
             Reach::Arrives => {}
         }
         let count = self.count_transaction(session);
-        match self.gateway.weather {
+        match self.far(session).weather {
             Weather::DropsAtMail => {
                 return self.cancel(session, id, TroubleKind::Unreachable, false);
             }
             Weather::Parks => return self.cancel(session, id, TroubleKind::Refused4xx, true),
-            _ if count > self.plan.connection_limit => {
+            _ if count > self.plan.gateways[at(session)].connection_limit => {
                 return self.cancel(session, id, TroubleKind::Refused4xx, false);
             }
             _ if self.plan.messages[index(id)].poison => {
@@ -213,7 +215,7 @@ impl World {
         if transaction.accepted == 0 {
             return self.replied(session, id, Reply::Accepted);
         }
-        self.relay_after(self.round_trip() / 2, RelayEvent::Sent(session, id));
+        self.relay_after(self.round_trip(session) / 2, RelayEvent::Sent(session, id));
         Ok(())
     }
 
@@ -229,7 +231,7 @@ impl World {
         let Transaction {
             accepted, flagged, ..
         } = transaction;
-        let (run, transfer) = (self.run, self.round_trip() / 2);
+        let (run, transfer) = (self.run, self.round_trip(session) / 2);
         self.after(
             transfer,
             Event::Taken {
@@ -252,12 +254,12 @@ impl World {
         accepted: Mask,
         flagged: Mask,
     ) -> Result<(), Broken> {
-        let reach = self.gateway.reach((run, session.number()));
+        let far = self.far(session);
+        let reach = far.reach((run, session.number()));
         let cut = run != self.run || reach != Reach::Arrives;
         // A relay that died after the last byte was sent is heard all the same.
-        let arrives =
-            reach == Reach::Arrives || (run != self.run && self.gateway.weather == Weather::Up);
-        let drops = self.gateway.weather == Weather::DropsAfterData;
+        let arrives = reach == Reach::Arrives || (run != self.run && far.weather == Weather::Up);
+        let drops = far.weather == Weather::DropsAfterData;
         let reply = if arrives {
             self.truth.answer_content(id)
         } else {
@@ -273,7 +275,7 @@ impl World {
         let delay = if cut && reach == Reach::Silence {
             ANSWER_TIMEOUT
         } else {
-            self.round_trip() / 2
+            self.round_trip(session) / 2
         };
         let reply = if cut || drops { Reply::Lost } else { reply };
         self.after(
@@ -314,11 +316,12 @@ impl World {
             (true, false) => AttemptOutcome::Uncertain,
             (false, false) => AttemptOutcome::Deferred,
         };
-        self.truth.attempt_told(id, self.now, &outcome);
-        self.checks.something_went();
+        self.truth.attempt_told(id, at(session), self.now, &outcome);
+        let probe = self.is_probe(session);
+        let checks = &mut self.checks[at(session)];
+        checks.something_went();
         if lost {
-            self.checks
-                .session_failed(self.now, TroubleKind::Refused4xx, self.is_probe(session));
+            checks.session_failed(self.now, TroubleKind::Refused4xx, probe);
         }
         self.end(
             session,
@@ -342,8 +345,8 @@ impl World {
         if self.mutant != Some(Mutant::SkipsTheMark) {
             self.record(id, Record::Cancelled);
         }
-        self.checks
-            .session_failed(self.now, kind, self.is_probe(session));
+        let probe = self.is_probe(session);
+        self.checks[at(session)].session_failed(self.now, kind, probe);
         let fresh = alive || self.transactions(session) <= 1;
         let outcome = AttemptOutcome::GatewayDown(GatewayTrouble::new(kind, "simulated"));
         self.end(
@@ -357,6 +360,7 @@ impl World {
         let state = self.scheduler().state_of(queue_id(id));
         self.truth.went_back_in_line(
             id,
+            at(session),
             !matches!(state, Some(MessageState::Waiting { .. })),
             fresh,
         )
@@ -404,9 +408,9 @@ impl World {
             })
     }
 
-    fn round_trip(&self) -> Micros {
+    fn round_trip(&self, session: SessionId) -> Micros {
         self.plan.round_trip
-            * if self.gateway.weather == Weather::Slow {
+            * if self.far(session).weather == Weather::Slow {
                 50
             } else {
                 1

@@ -16,8 +16,8 @@ pub(super) type Mask = u8;
 /// One appended record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record {
-    /// Content for these recipients is about to be sent.
-    Attempt(Mask),
+    /// Content for these recipients is about to be sent through this gateway.
+    Attempt(Mask, usize),
     /// The attempt ended before its content was sent.
     Cancelled,
     /// These are to be tried again: the gateway said so.
@@ -35,6 +35,9 @@ pub(super) struct State {
     pub(super) open: Mask,
     /// Recipients of earlier attempts that never got one: they may have the message.
     pub(super) doubt: Mask,
+    /// The gateways of the open attempt and of the latest that never got an end.
+    open_at: usize,
+    doubt_at: usize,
     /// Attempts that were about the message.
     pub(super) attempts: u32,
 }
@@ -45,11 +48,26 @@ impl State {
         (self.open | self.doubt) & !self.done
     }
 
+    /// The gateway that may have the message although nothing says so.
+    pub(super) const fn uncertain_at(&self) -> Option<usize> {
+        if self.open & !self.done != 0 {
+            Some(self.open_at)
+        } else if self.uncertain() != 0 {
+            Some(self.doubt_at)
+        } else {
+            None
+        }
+    }
+
     const fn take(mut self, record: Record) -> Self {
         match record {
-            Record::Attempt(mask) => {
-                self.doubt |= self.open;
+            Record::Attempt(mask, gateway) => {
+                if self.open != 0 {
+                    self.doubt |= self.open;
+                    self.doubt_at = self.open_at;
+                }
                 self.open = mask;
+                self.open_at = gateway;
                 self.attempts += 1;
             }
             Record::Cancelled => {

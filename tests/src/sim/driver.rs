@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 
 use mail::{QueueId, Timestamp};
-use policy::schedule::{Action, Flush, Limits, OriginKey, Queued, Scheduler, SessionId};
+use policy::schedule::{
+    Action, Circuit, GatewayId, Limits, Now, OriginKey, Queued, Scheduler, SessionId,
+};
 use std::time::Duration;
 
 use super::Mutant;
+use super::checks::Checks;
 use super::disk::{Mask, Record};
+use super::gateway::Gateway;
 use super::plan::{MILLI, Micros, SECOND};
-use super::world::{Broken, Event, Intervention, RelayEvent, World};
+use super::world::{Broken, Event, RelayEvent, World};
 
 /// Records are made durable this long after they are written, at most.
 const SYNC_DELAY_MAX: Micros = 90 * MILLI;
@@ -61,7 +65,15 @@ pub(super) struct Transaction {
 
 impl World {
     pub(super) fn restart(&mut self) {
-        let scheduler = Scheduler::new(self.limits());
+        let mut scheduler = Scheduler::new(self.limits());
+        let now = Now {
+            mono: Duration::ZERO,
+            wall: Timestamp::from_micros(self.wall()),
+        };
+        scheduler.set_gateways(&now, &self.gateway_limits());
+        for gateway in (0..self.plan.gateways.len()).filter(|it| self.tells_pause(*it)) {
+            scheduler.pause(gateway_id(gateway));
+        }
         let (started, started_wall) = (self.now, self.wall());
         let sessions = BTreeMap::new();
         self.relay = Some(Relay {
@@ -104,7 +116,8 @@ impl World {
             },
             arrival: Timestamp::from_micros(arrival),
             attempts: state.attempts,
-            uncertain: state.uncertain() != 0,
+            route: self.route_of(id),
+            uncertain: self.tie(state.uncertain_at()),
             held,
         };
         self.truth.queued(id, self.now, &queued);
@@ -112,14 +125,15 @@ impl World {
         self.scheduler().queued(&now, queued);
     }
 
+    /// What the scheduler is told of the gateway that may have a message.
+    fn tie(&self, uncertain_at: Option<usize>) -> Option<GatewayId> {
+        let forgets = self.mutant == Some(Mutant::ForgetsTheTie);
+        let tie = uncertain_at.map(|at| if forgets { at + 1 } else { at });
+        tie.map(gateway_id)
+    }
+
     fn limits(&self) -> Limits {
-        let extra = if self.mutant == Some(Mutant::IgnoresTheCap) {
-            2
-        } else {
-            0
-        };
         Limits {
-            max_connections: self.plan.max_connections + extra,
             queue_lifetime: Duration::from_micros(self.plan.queue_lifetime),
             ..Limits::default()
         }
@@ -145,75 +159,22 @@ impl World {
         self.queue(id);
         if self.truth.is_lonely(id) {
             self.report.timed_turns += 1;
-            self.checks
-                .stands_in_line(id, self.truth.live_submitters() - 1);
+            let others = self.truth.live_submitters() - 1;
+            self.lonely_stands_in_line(id, others);
         }
     }
 
-    pub(super) fn intervene(&mut self, intervention: Intervention) {
-        if self.relay.is_none() {
-            return self.after(SECOND, Event::Intervene(intervention));
-        }
-        let now = self.clocks();
-        let live: Vec<u64> = self.disk.scan().map(|(id, _)| id).collect();
-        let one = self.any_message(&live);
-        match intervention {
-            Intervention::FlushAll => self.scheduler().flush(&now, Flush::All),
-            Intervention::FlushByUser => self.scheduler().flush(&now, Flush::ByUser),
-            Intervention::FlushOne => self.scheduler().flush(&now, Flush::Id(queue_id(one))),
-            Intervention::Hold if self.calm => {}
-            Intervention::Hold => {
-                self.disk.set_held(one, true);
-                self.scheduler().hold(queue_id(one));
-            }
-            Intervention::Release => live.iter().for_each(|id| self.release(*id)),
-            Intervention::Remove => self.remove(one),
-            Intervention::Settings => {
-                self.plan.max_connections =
-                    u32::try_from(self.random.between(1, 6)).expect("small");
-                let limits = self.limits();
-                self.scheduler().set_limits(limits);
-                self.scheduler().settings_changed(&now);
-            }
-        }
-        self.checks.waits_were_broken(intervention);
-        self.truth.waits_were_broken();
-    }
-
-    /// One of the live messages, in every other case one that is on its way.
-    fn any_message(&mut self, live: &[u64]) -> u64 {
-        let busy = |session: &Session| match session.stage {
-            Stage::Busy(transaction) => Some(transaction.id),
-            _ => None,
-        };
-        let under_way: Vec<u64> = self
-            .relay_mut()
-            .sessions
-            .values()
-            .filter_map(busy)
-            .collect();
-        if !under_way.is_empty() && self.random.one_in(2) {
-            return self.random.pick(&under_way);
-        }
-        if live.is_empty() {
-            0
-        } else {
-            self.random.pick(live)
-        }
-    }
-
-    fn release(&mut self, id: u64) {
-        let now = self.clocks();
-        self.disk.set_held(id, false);
-        self.scheduler().release(&now, queue_id(id));
-    }
-
-    fn remove(&mut self, id: u64) {
-        if self.disk.get(id).is_some() {
-            self.scheduler().remove(queue_id(id));
-            self.truth.removed(id);
-            self.disk.unlink(id);
-            self.plan_name_sync();
+    /// Its wait is counted where it is known which line it stands in.
+    fn lonely_stands_in_line(&mut self, id: u64, others: usize) {
+        let relay = self.relay.as_ref().expect("a relay runs");
+        self.turns.lines_may_have_moved(relay);
+        let first = self.route_of(id).first();
+        if relay
+            .scheduler
+            .gateway(first)
+            .is_some_and(|it| it.out.is_none())
+        {
+            self.turns.stands_in_line(id, index_of(first), others);
         }
     }
 
@@ -243,11 +204,13 @@ impl World {
         if scheduler.wake_at().is_some_and(|at| at <= mono) {
             return Err("progress: the timer lies in the past".into());
         }
-        self.checks
-            .idle_sessions(self.now, self.relay.as_ref().expect("a relay runs"))?;
+        let relay = self.relay.as_ref().expect("a relay runs");
+        self.checks[0].idle_sessions(self.now, relay)?;
+        self.turns.lines_may_have_moved(relay);
+        self.check_failover()?;
+        let scheduler = &self.relay.as_ref().expect("a relay runs").scheduler;
         let known = scheduler.summary();
-        let bounded = known.origins <= known.messages
-            && known.expiries <= known.messages
+        let bounded = known.expiries <= known.messages
             && known.ready + known.waiting + known.active + known.held == known.messages;
         if bounded {
             Ok(())
@@ -264,15 +227,18 @@ impl World {
                 self.set_stage(session, Stage::Closing);
                 self.relay_after(self.plan.round_trip, RelayEvent::Closed(session));
             }
-            Action::GatewayWentDown { .. } => {
+            Action::GatewayWentDown { gateway, .. } => {
                 self.report.outages += 1;
-                return self.checks.went_down();
+                self.routes.went_down(index_of(gateway), self.now);
+                return self.checks[index_of(gateway)].went_down();
             }
-            Action::GatewayCameBack { .. } => {
-                for session in self.relay_mut().sessions.values_mut() {
+            Action::GatewayCameBack { gateway, .. } => {
+                let sessions = self.relay_mut().sessions.iter_mut();
+                for (_, session) in sessions.filter(|(id, _)| id.gateway() == gateway) {
                     session.probe = false;
                 }
-                return self.checks.came_back();
+                self.routes.came_back(index_of(gateway));
+                return self.checks[index_of(gateway)].came_back();
             }
             Action::Expire(id) => return self.expire(id.number()),
         }
@@ -281,9 +247,17 @@ impl World {
 
     fn open(&mut self, session: SessionId) -> Result<(), Broken> {
         let relay = self.relay.as_ref().expect("a relay runs");
-        self.checks
-            .opens(self.now, self.plan.max_connections, relay)?;
-        let probe = relay.scheduler.circuit().is_down();
+        let provider = &self.plan.gateways[at(session)];
+        if provider.paused || provider.gone {
+            return Err(format!("pause: {session:?} is opened"));
+        }
+        self.checks[at(session)].opens(
+            self.now,
+            session.gateway(),
+            provider.max_connections,
+            relay,
+        )?;
+        let probe = is_down(relay, session.gateway());
         let entry = Session {
             stage: Stage::Connecting,
             opened: self.now,
@@ -299,7 +273,9 @@ impl World {
     fn deliver(&mut self, session: SessionId, id: u64) -> Result<(), Broken> {
         let relay = self.relay.as_ref().expect("a relay runs");
         self.truth.delivers(id, self.now)?;
-        self.checks.delivers(id, &relay.sessions[&session], relay)?;
+        Checks::delivers(id, session, relay)?;
+        self.turns.lines_may_have_moved(relay);
+        self.turns.delivers(id, at(session))?;
         let entry = self
             .disk
             .get(id)
@@ -308,6 +284,7 @@ impl World {
             return Err(format!("hold: message {id} is held and is sent"));
         }
         let state = entry.state();
+        self.goes_through(id, at(session), state.uncertain_at())?;
         let forgets = self.mutant == Some(Mutant::ForgetsDone);
         let tried = self.truth.all_recipients(id) & if forgets { Mask::MAX } else { !state.done };
         let transaction = Transaction {
@@ -325,10 +302,12 @@ impl World {
 
     fn expire(&mut self, id: u64) -> Result<(), Broken> {
         let relay = self.relay.as_ref().expect("a relay runs");
-        let down = relay.scheduler.circuit().is_down();
+        let mut gateways = (0..self.plan.gateways.len()).map(gateway_id);
+        let down = gateways.any(|gateway| is_down(relay, gateway));
         self.truth
             .expires(id, self.now, self.plan.queue_lifetime, down)?;
-        self.checks.given_up(id);
+        self.checks.iter_mut().for_each(Checks::something_went);
+        self.turns.given_up(id);
         self.report.expired += 1;
         let left = self.truth.all_recipients(id);
         self.record(id, Record::Done(left));
@@ -366,7 +345,7 @@ impl World {
         }
     }
 
-    fn plan_name_sync(&mut self) {
+    pub(super) fn plan_name_sync(&mut self) {
         if !std::mem::replace(&mut self.relay_mut().names_planned, true) {
             let delay = self.random.between(MILLI, SYNC_DELAY_MAX);
             self.relay_after(delay, RelayEvent::NamesSynced);
@@ -380,13 +359,13 @@ impl World {
         }
     }
 
-    /// Idle sessions notice at once that the gateway is gone.
-    pub(super) fn reset_idle_sessions(&mut self) {
+    /// Idle sessions notice at once that their gateway is gone.
+    pub(super) fn reset_idle_sessions(&mut self, gateway: usize) {
         let Some(relay) = &self.relay else { return };
         let idle = relay
             .sessions
             .iter()
-            .filter(|(_, entry)| matches!(entry.stage, Stage::Idle(_)));
+            .filter(|(id, entry)| at(**id) == gateway && matches!(entry.stage, Stage::Idle(_)));
         let idle: Vec<SessionId> = idle.map(|(session, _)| *session).collect();
         for session in idle {
             self.relay_after(self.plan.round_trip, RelayEvent::PeerCloses(session));
@@ -394,20 +373,35 @@ impl World {
     }
 
     /// The gateway is back: if it was unreachable and mail waits, the time to the first delivery counts.
-    pub(super) fn gateway_returned(&mut self) -> Option<u64> {
+    pub(super) fn gateway_returned(&mut self, gateway: usize) -> Option<u64> {
         let relay = self.relay.as_ref()?;
-        if self.now < self.disk_trouble_until || self.truth.poison_waits() {
+        let provider = &self.plan.gateways[gateway];
+        let shut = provider.paused || provider.gone;
+        if shut || self.now < self.disk_trouble_until || self.truth.poison_waits() {
             return None;
         }
-        let token = self.checks.returned(relay)?;
+        let token = self.checks[gateway].returned(gateway_id(gateway), relay)?;
         self.report.timed_returns += 1;
         Some(token)
     }
 
+    /// Whether mail stands in the line of this gateway.
+    pub(super) fn waits_for(&self, gateway: usize) -> bool {
+        let relay = self.relay.as_ref();
+        let summary = relay.and_then(|relay| relay.scheduler.gateway(gateway_id(gateway)));
+        summary.is_some_and(|it| it.ready > 0)
+    }
+
     /// A session is over, at both ends.
     pub(super) fn forget(&mut self, session: SessionId) -> Option<Session> {
-        self.gateway.disconnect(self.connection(session));
+        let connection = self.connection(session);
+        self.gateways[at(session)].disconnect(connection);
         self.relay_mut().sessions.remove(&session)
+    }
+
+    /// The gateway at the other end.
+    pub(super) fn far(&self, session: SessionId) -> &Gateway {
+        &self.gateways[at(session)]
     }
 
     pub(super) const fn connection(&self, session: SessionId) -> (u32, u64) {
@@ -431,4 +425,24 @@ pub(super) fn queue_id(id: u64) -> QueueId {
 /// A message's place in the plan.
 pub(super) fn index(id: u64) -> usize {
     usize::try_from(id).expect("a small number")
+}
+
+/// A gateway's name for the scheduler.
+pub(super) fn gateway_id(index: usize) -> GatewayId {
+    GatewayId::new(u16::try_from(index).expect("a small number"))
+}
+
+/// A gateway's place in the plan.
+pub(super) const fn index_of(gateway: GatewayId) -> usize {
+    gateway.number() as usize
+}
+
+/// The same of the gateway that a session is with.
+pub(super) const fn at(session: SessionId) -> usize {
+    index_of(session.gateway())
+}
+
+pub(super) fn is_down(relay: &Relay, gateway: GatewayId) -> bool {
+    let circuit = relay.scheduler.circuit(gateway);
+    circuit.is_some_and(Circuit::is_down)
 }

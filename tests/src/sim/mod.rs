@@ -14,7 +14,9 @@
 //! - `disk`: what is durable and what a power failure takes away.
 //! - `gateway`: the far end and its faults.
 //! - `truth`: what really happened to each message, and the invariants about it.
-//! - `checks`: the invariants about sessions, circuit and turns.
+//! - `people`: what admins and users do meanwhile.
+//! - `checks`: the invariants about each gateway's sessions and circuit; `routes`: which gateway a
+//!   message goes through; `turns`: whose turn it is.
 //!
 //! A [`Mutant`] is a deliberate fault in the driver or in what the scheduler is told. Each must be
 //! caught, or the simulator proves nothing.
@@ -24,9 +26,12 @@ mod dialogue;
 mod disk;
 mod driver;
 mod gateway;
+mod people;
 mod plan;
 mod random;
+mod routes;
 mod truth;
+mod turns;
 mod world;
 
 use std::fmt;
@@ -52,13 +57,21 @@ pub enum Mutant {
     PatientConnect,
     /// Tells the scheduler one origin for all (breaks I7).
     OneOrigin,
+    /// Tells the scheduler only the first gateway of each route (breaks failover).
+    NeverFailsOver,
+    /// Tells the scheduler not to wait before the next gateway takes over (breaks failover).
+    FailsOverAtOnce,
+    /// Forgets at start which gateway may have a message (breaks I4).
+    ForgetsTheTie,
+    /// Does not tell the scheduler that a gateway is paused.
+    IgnoresPauses,
     /// Feeds the wall clock into the timers (a clock jump expires mail).
     WallClockTimers,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::RecordsBeforeReply,
         Self::SkipsTheMark,
         Self::NeverSyncs,
@@ -68,6 +81,10 @@ impl Mutant {
         Self::Hammers,
         Self::PatientConnect,
         Self::OneOrigin,
+        Self::NeverFailsOver,
+        Self::FailsOverAtOnce,
+        Self::ForgetsTheTie,
+        Self::IgnoresPauses,
         Self::WallClockTimers,
     ];
 
@@ -77,9 +94,11 @@ impl Mutant {
         match self {
             Self::RecordsBeforeReply => "I1:",
             Self::NeverSyncs | Self::ForgetsDone => "I3:",
-            Self::SkipsTheMark => "I4:",
+            Self::SkipsTheMark | Self::ForgetsTheTie => "I4:",
             Self::BouncesOnGateway5xx => "I5:",
             Self::Hammers | Self::PatientConnect => "I6:",
+            Self::NeverFailsOver | Self::FailsOverAtOnce => "failover:",
+            Self::IgnoresPauses => "pause:",
             Self::OneOrigin => "I7:",
             Self::IgnoresTheCap => "cap:",
             Self::WallClockTimers => "expiry:",

@@ -11,6 +11,9 @@ pub(super) const MINUTE: Micros = 60 * SECOND;
 pub(super) const HOUR: Micros = 60 * MINUTE;
 pub(super) const DAY: Micros = 24 * HOUR;
 
+/// Most gateways of one run.
+pub(super) const GATEWAYS_MAX: usize = 3;
+
 /// What the gateway says to one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -36,6 +39,22 @@ pub(super) struct Message {
     pub(super) poison: bool,
     /// Its submitter has this one message only: how long it waits for its turn is counted.
     pub(super) lonely: bool,
+    /// The gateways that it may go through, by index, the preferred one first.
+    pub(super) route: Vec<usize>,
+}
+
+/// One gateway with what the settings say of it.
+#[derive(Clone, Debug)]
+pub(super) struct Provider {
+    pub(super) max_connections: u32,
+    /// How long it must be down before the next of a route takes over.
+    pub(super) fallback_after: Micros,
+    /// Transactions after which it closes a connection with a 421.
+    pub(super) connection_limit: u32,
+    /// An admin paused it.
+    pub(super) paused: bool,
+    /// It is not in the settings now.
+    pub(super) gone: bool,
 }
 
 /// The scenario.
@@ -44,11 +63,9 @@ pub(super) struct Plan {
     pub(super) messages: Vec<Message>,
     /// The troubled part of the run; after it the gateway is up and nothing fails.
     pub(super) trouble_until: Micros,
-    pub(super) max_connections: u32,
+    pub(super) gateways: Vec<Provider>,
     pub(super) queue_lifetime: Micros,
     pub(super) round_trip: Micros,
-    /// Transactions after which the gateway closes a connection with a 421.
-    pub(super) connection_limit: u32,
     /// The relay crashes before one event in so many; 0 for never.
     pub(super) crash_one_in: u64,
     /// Changes of the gateway's weather.
@@ -75,16 +92,18 @@ impl Plan {
             &[0, 0, 2000, 300, 60]
         };
         let crash_one_in = random.pick(often);
+        let gateways = random.pick(&[1, 1, 2, 2, GATEWAYS_MAX]);
         Self {
-            messages: (0..count).map(|n| message(random, n, backlog)).collect(),
+            messages: (0..count)
+                .map(|n| message(random, n, backlog, gateways))
+                .collect(),
             trouble_until,
-            max_connections: u32::try_from(random.between(1, 6)).expect("small"),
+            gateways: (0..gateways).map(|_| Provider::draw(random)).collect(),
             queue_lifetime: random.pick(&[5 * DAY, 5 * DAY, 5 * DAY, DAY, 2 * HOUR, 10 * MINUTE]),
-            connection_limit: random.pick(&[u32::MAX, u32::MAX, 10, 3, 1]),
             round_trip: random.between(MILLI, 80 * MILLI),
             crash_one_in,
-            weather_changes: random.between(0, 8),
-            interventions: random.between(0, 6),
+            weather_changes: random.between(0, 4 + 4 * gateways as u64),
+            interventions: random.between(0, 8),
             clock_jumps: if random.one_in(3) {
                 random.between(1, 3)
             } else {
@@ -95,7 +114,30 @@ impl Plan {
     }
 }
 
-fn message(random: &mut Random, n: u64, backlog: bool) -> Message {
+impl Provider {
+    fn draw(random: &mut Random) -> Self {
+        Self {
+            max_connections: u32::try_from(random.between(1, 6)).expect("small"),
+            fallback_after: random.pick(&[0, 30 * SECOND, 5 * MINUTE, 5 * MINUTE, HOUR]),
+            connection_limit: random.pick(&[u32::MAX, u32::MAX, 10, 3, 1]),
+            paused: false,
+            gone: false,
+        }
+    }
+}
+
+/// Most messages take the first gateway, and most of those that can have another one behind it.
+fn route(random: &mut Random, gateways: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..gateways).collect();
+    if random.one_in(4) {
+        left.rotate_left(1);
+    }
+    let count = if random.one_in(5) { 1 } else { gateways };
+    left.truncate(count);
+    left
+}
+
+fn message(random: &mut Random, n: u64, backlog: bool, gateways: usize) -> Message {
     let lonely = random.one_in(if backlog { 40 } else { 6 });
     let submitter = if lonely {
         format!("lonely {n}")
@@ -123,6 +165,7 @@ fn message(random: &mut Random, n: u64, backlog: bool) -> Message {
         },
         poison: !backlog && random.one_in(200),
         lonely,
+        route: route(random, gateways),
     }
 }
 

@@ -5,8 +5,9 @@
 use policy::schedule::{AttemptOutcome, Queued};
 
 use super::disk::Mask;
+use super::driver::index_of;
 use super::gateway::Reply;
-use super::plan::{Fate, HOUR, MINUTE, Message, Micros};
+use super::plan::{Fate, GATEWAYS_MAX, HOUR, MINUTE, Message, Micros};
 use super::world::Broken;
 
 /// The least pause of a deferred message: 5 min, of which jitter takes up to a fifth.
@@ -23,8 +24,8 @@ pub(super) struct Truth {
     messages: Vec<Record>,
     jumps: Vec<Micros>,
     duplicates: u64,
-    /// Transactions that the gateway answered to their end.
-    answered: u64,
+    /// Transactions that each gateway answered to their end.
+    answered: [u64; GATEWAYS_MAX],
 }
 
 #[derive(Debug)]
@@ -46,8 +47,10 @@ struct Record {
     broken: u32,
     /// Of these, times that others had passed since the time before, and it stayed in line.
     suspicion: u32,
-    /// Answered transactions of all messages when that happened last.
-    answered_then: u64,
+    /// Transactions that each gateway had answered when that happened there last.
+    answered_then: [u64; GATEWAYS_MAX],
+    /// The gateway that may have it, or may have had it in this run.
+    tie: Option<usize>,
     removed: bool,
     expired: bool,
     /// The running relay knows it.
@@ -70,7 +73,8 @@ impl Record {
             not_before: 0,
             broken: 0,
             suspicion: 0,
-            answered_then: 0,
+            answered_then: [0; GATEWAYS_MAX],
+            tie: None,
             removed: false,
             expired: false,
             live: false,
@@ -85,7 +89,7 @@ impl Truth {
             messages,
             jumps: Vec::new(),
             duplicates: 0,
-            answered: 0,
+            answered: [0; GATEWAYS_MAX],
         }
     }
 
@@ -130,11 +134,17 @@ impl Truth {
         message.attempts = queued.attempts;
         message.broken = 0;
         message.suspicion = 0;
-        message.not_before = if queued.uncertain {
+        message.tie = queued.uncertain.map(index_of);
+        message.not_before = if queued.uncertain.is_some() {
             now + UNCERTAIN_MIN
         } else {
             0
         };
+    }
+
+    /// Whether this gateway may have had the message, as far as this run knows.
+    pub(super) fn is_tied_to(&self, id: u64, gateway: usize) -> bool {
+        self.messages[index(id)].tie == Some(gateway)
     }
 
     pub(super) fn jumped(&mut self, now: Micros) {
@@ -241,16 +251,25 @@ impl Truth {
     }
 
     /// The scheduler is told how an attempt ended.
-    pub(super) fn attempt_told(&mut self, id: u64, now: Micros, outcome: &AttemptOutcome) {
+    pub(super) fn attempt_told(
+        &mut self,
+        id: u64,
+        gateway: usize,
+        now: Micros,
+        outcome: &AttemptOutcome,
+    ) {
         let message = &mut self.messages[index(id)];
         message.attempts += 1;
         message.broken = 0;
         message.suspicion = 0;
-        self.answered += u64::from(!matches!(outcome, AttemptOutcome::Uncertain));
+        self.answered[gateway] += u64::from(!matches!(outcome, AttemptOutcome::Uncertain));
         match outcome {
             AttemptOutcome::Finished => message.live = false,
             AttemptOutcome::Deferred => message.not_before = now + DEFERRED_MIN,
-            AttemptOutcome::Uncertain => message.not_before = now + UNCERTAIN_MIN,
+            AttemptOutcome::Uncertain => {
+                message.not_before = now + UNCERTAIN_MIN;
+                message.tie = Some(gateway);
+            }
             AttemptOutcome::Partial
             | AttemptOutcome::NotStarted
             | AttemptOutcome::GatewayDown(_) => {}
@@ -263,13 +282,15 @@ impl Truth {
     pub(super) fn went_back_in_line(
         &mut self,
         id: u64,
+        gateway: usize,
         in_line: bool,
         fresh: bool,
     ) -> Result<(), Broken> {
         let message = &mut self.messages[index(id)];
         message.broken += 1;
-        let others_passed =
-            std::mem::replace(&mut message.answered_then, self.answered) != self.answered;
+        let answered = self.answered[gateway];
+        let then = &mut message.answered_then[gateway];
+        let others_passed = std::mem::replace(then, answered) != answered;
         message.suspicion += u32::from(fresh && in_line && others_passed);
         if message.suspicion > SUSPICION_MAX {
             return Err(format!(

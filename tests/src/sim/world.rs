@@ -13,7 +13,9 @@ use super::driver::Relay;
 use super::gateway::{Gateway, Reply, Weather};
 use super::plan::{DAY, MILLI, MINUTE, Micros, Plan, SECOND};
 use super::random::Random;
+use super::routes::Routes;
 use super::truth::Truth;
+use super::turns::Turns;
 use super::{Mutant, Report, Violation};
 
 /// Wall-clock time at the start of every run.
@@ -34,7 +36,7 @@ pub(super) type Broken = String;
 pub(super) enum Event {
     /// Somebody hands message `id` in.
     Submit(u64),
-    Weather(Weather),
+    Weather(usize, Weather),
     /// The wall clock jumps by so many microseconds.
     Jump(i64),
     Intervene(Intervention),
@@ -42,8 +44,8 @@ pub(super) enum Event {
     Restart,
     /// From here on nothing fails.
     Calm,
-    /// A gateway that came back must have been given something by now.
-    ReturnIsDue(u64),
+    /// This gateway came back, and must have been given something by now.
+    ReturnIsDue(usize, u64),
     /// The content of a message is complete at the gateway, whoever may still be there to be told.
     Taken {
         run: u32,
@@ -94,7 +96,12 @@ pub(super) enum Intervention {
     Hold,
     Release,
     Remove,
-    Settings,
+    /// The limits of a gateway change.
+    Settings(usize),
+    /// An admin pauses a gateway, or lets it go on.
+    Pause(usize, bool),
+    /// The settings lose a gateway, or have it again.
+    Gone(usize, bool),
 }
 
 struct Scheduled {
@@ -117,12 +124,15 @@ pub(super) struct World {
     pub(super) disk_full: bool,
     /// The scheduler gives a failing disk a rest, which ends by then.
     pub(super) disk_trouble_until: Micros,
-    pub(super) gateway: Gateway,
+    pub(super) gateways: Vec<Gateway>,
     /// `None` between a crash and the restart.
     pub(super) relay: Option<Relay>,
     pub(super) run: u32,
     pub(super) calm: bool,
-    pub(super) checks: Checks,
+    /// One for each gateway.
+    pub(super) checks: Vec<Checks>,
+    pub(super) routes: Routes,
+    pub(super) turns: Turns,
     pub(super) truth: Truth,
     pub(super) report: Report,
     trace: Option<VecDeque<String>>,
@@ -143,11 +153,13 @@ impl World {
             disk: Disk::default(),
             disk_full: false,
             disk_trouble_until: 0,
-            gateway: Gateway::new(),
+            gateways: plan.gateways.iter().map(|_| Gateway::new()).collect(),
             relay: None,
             run: 0,
             calm: false,
-            checks: Checks::default(),
+            checks: plan.gateways.iter().map(|_| Checks::default()).collect(),
+            routes: Routes::new(plan.gateways.len()),
+            turns: Turns::default(),
             truth: Truth::new(&plan.messages),
             report: Report {
                 seeds: 1,
@@ -235,6 +247,7 @@ impl World {
         }
         for _ in 0..self.plan.weather_changes {
             let weather = Weather::any_trouble(&mut self.random);
+            let gateway = self.any_gateway();
             // Trouble in the midst of a burst finds sessions at work.
             let start = if bursts && self.random.one_in(2) {
                 burst + self.random.between(0, 2 * SECOND)
@@ -243,8 +256,8 @@ impl World {
             };
             let longest = self.random.pick(&[5 * SECOND, MINUTE, 20 * MINUTE, end]);
             let stop = start + self.random.between(0, longest);
-            self.at(start, Event::Weather(weather));
-            self.at(stop, Event::Weather(Weather::Up));
+            self.at(start, Event::Weather(gateway, weather));
+            self.at(stop, Event::Weather(gateway, Weather::Up));
         }
         for _ in 0..self.plan.interventions {
             let at = if bursts && self.random.one_in(2) {
@@ -274,7 +287,10 @@ impl World {
     }
 
     fn any_intervention(&mut self) -> Intervention {
-        use Intervention::{FlushAll, FlushByUser, FlushOne, Hold, Release, Remove, Settings};
+        use Intervention::{
+            FlushAll, FlushByUser, FlushOne, Gone, Hold, Pause, Release, Remove, Settings,
+        };
+        let (gateway, on) = (self.any_gateway(), self.random.one_in(2));
         self.random.pick(&[
             FlushAll,
             FlushByUser,
@@ -283,8 +299,16 @@ impl World {
             Hold,
             Release,
             Remove,
-            Settings,
+            Settings(gateway),
+            Pause(gateway, on),
+            Gone(gateway, on),
         ])
+    }
+
+    fn any_gateway(&mut self) -> usize {
+        let last = self.plan.gateways.len() as u64 - 1;
+        let index = self.random.between(0, last);
+        usize::try_from(index).expect("a small number")
     }
 
     fn play_events(&mut self) -> Result<(), Broken> {
@@ -339,8 +363,10 @@ impl World {
         self.relay = None;
         self.run += 1;
         self.report.crashes += 1;
-        self.gateway.disconnect_all();
-        self.checks.crashed();
+        self.gateways.iter_mut().for_each(Gateway::disconnect_all);
+        self.checks.iter_mut().for_each(Checks::crashed);
+        self.routes.crashed();
+        self.turns.clear();
         if power {
             self.disk.lose_power(&mut self.random);
         } else {
@@ -353,8 +379,8 @@ impl World {
     fn dispatch(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Submit(id) => self.submit(id),
-            Event::Weather(weather) if !self.calm => self.turn(weather),
-            Event::Weather(_) => {}
+            Event::Weather(gateway, weather) if !self.calm => self.turn(gateway, weather),
+            Event::Weather(..) => {}
             Event::Jump(by) => {
                 self.wall_offset += by;
                 self.report.jumps += 1;
@@ -368,11 +394,16 @@ impl World {
                 } else {
                     self.now + 2 * SECOND
                 };
-                self.checks.something_went();
+                self.checks.iter_mut().for_each(Checks::something_went);
             }
             Event::Restart => self.restart(),
             Event::Calm => self.calm_down(),
-            Event::ReturnIsDue(token) => return self.checks.return_is_due(token),
+            Event::ReturnIsDue(gateway, token) => {
+                // Its mail may have gone another way meanwhile.
+                if self.waits_for(gateway) {
+                    return self.checks[gateway].return_is_due(token);
+                }
+            }
             Event::Taken {
                 run,
                 session,
@@ -390,22 +421,26 @@ impl World {
         Ok(())
     }
 
-    fn turn(&mut self, weather: Weather) {
-        self.gateway.turn(weather);
-        self.checks.weather_changed();
+    fn turn(&mut self, gateway: usize, weather: Weather) {
+        self.gateways[gateway].turn(weather);
+        self.checks[gateway].weather_changed();
         if weather == Weather::Refused {
-            self.reset_idle_sessions();
+            self.reset_idle_sessions(gateway);
         }
         if weather == Weather::Up
-            && let Some(token) = self.gateway_returned()
+            && let Some(token) = self.gateway_returned(gateway)
         {
-            self.after(6 * SECOND, Event::ReturnIsDue(token));
+            self.after(6 * SECOND, Event::ReturnIsDue(gateway, token));
         }
     }
 
     fn calm_down(&mut self) {
         self.disk_full = false;
-        self.turn(Weather::Up);
+        for gateway in 0..self.gateways.len() {
+            self.turn(gateway, Weather::Up);
+            self.intervene(Intervention::Gone(gateway, false));
+            self.intervene(Intervention::Pause(gateway, false));
+        }
         self.calm = true;
         self.intervene(Intervention::Release);
     }
@@ -428,7 +463,7 @@ impl World {
                 "memory: something is left in the scheduler: {summary:?}"
             ));
         }
-        if self.gateway.connections() > 0 {
+        if self.gateways.iter().any(|it| it.connections() > 0) {
             return Err("sessions: a connection is left".into());
         }
         self.truth.all_accounted_for()

@@ -45,13 +45,19 @@ impl Circuit {
         }
     }
 
+    /// Since which monotonic time it has been down; `None` while closed.
+    #[must_use]
+    pub const fn since(&self) -> Option<Duration> {
+        match self {
+            Self::Closed => None,
+            Self::Down { since, .. } => Some(*since),
+        }
+    }
+
     /// How long it has been down at `now`; `None` while closed.
     #[must_use]
     pub fn down_for(&self, now: Duration) -> Option<Duration> {
-        match self {
-            Self::Closed => None,
-            Self::Down { since, .. } => Some(now.saturating_sub(*since)),
-        }
+        Some(now.saturating_sub(self.since()?))
     }
 
     /// Takes a failure in: opens the circuit, or moves the next probe of the same outage.

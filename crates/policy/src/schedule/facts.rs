@@ -1,11 +1,13 @@
 //! What the scheduler is told and what it answers: plain values, no behaviour but small helpers.
 
+use std::fmt;
 use std::time::Duration;
 
 use mail::{QueueId, Timestamp};
 
 use super::backoff::Backoff;
 use super::effect::Effect;
+use super::route::{GatewayId, Out, Route};
 
 /// How long to wait for a TCP connection to the gateway, all its addresses together.
 ///
@@ -45,26 +47,47 @@ pub struct Queued {
     pub arrival: Timestamp,
     /// Attempts made so far that were about the message, not about the gateway; 0 for a new one.
     pub attempts: u32,
-    /// An attempt may have delivered it: its content was sent and no answer was recorded.
-    pub uncertain: bool,
+    /// The gateways that it may go through.
+    pub route: Route,
+    /// An attempt through this gateway may have delivered it: its content was sent and no answer was
+    /// recorded (I4). It goes through no other one for as long as the settings have this one.
+    pub uncertain: Option<GatewayId>,
     /// It waits for an admin to release it.
     pub held: bool,
 }
 
-/// One connection to the gateway, from [`Action::Open`] until the caller reports its end. Numbers
-/// are never used twice in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One connection to a gateway, from [`Action::Open`] until the caller reports its end. Numbers are
+/// never used twice in one run, whatever the gateway.
+///
+/// The gateway stands in the upper 16 bits, so that it takes no more room than a number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
+/// Bits of the number in a [`SessionId`]: enough for a million sessions a second for eight years.
+const NUMBER_BITS: u32 = 48;
+
 impl SessionId {
-    pub(super) const fn new(number: u64) -> Self {
-        Self(number)
+    pub(super) const fn new(gateway: GatewayId, number: u64) -> Self {
+        let number = number & ((1 << NUMBER_BITS) - 1);
+        Self(((gateway.number() as u64) << NUMBER_BITS) | number)
     }
 
     /// The number, for log lines.
     #[must_use]
     pub const fn number(self) -> u64 {
-        self.0
+        self.0 & ((1 << NUMBER_BITS) - 1)
+    }
+
+    /// The gateway that it is with.
+    #[must_use]
+    pub const fn gateway(self) -> GatewayId {
+        GatewayId::new((self.0 >> NUMBER_BITS) as u16)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {} with {}", self.number(), self.gateway())
     }
 }
 
@@ -159,18 +182,18 @@ pub enum AttemptOutcome {
     GatewayDown(GatewayTrouble),
 }
 
-/// Which waits a flush breaks. None touches what is held.
+/// Which waits a flush breaks, at every gateway. None touches what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flush {
     /// By an admin: every wait of messages and gateway, a refused password too.
     All,
     /// By anybody else: every wait but the one after a refused password.
     ByUser,
-    /// One message; the gateway is asked at once, unless it refused the password.
+    /// One message; the gateways are asked at once, unless one refused the password.
     Id(QueueId),
 }
 
-/// What the caller must do now.
+/// What the caller must do now. Every session knows its gateway: [`SessionId::gateway`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Connect, with [`CONNECT_TIMEOUT`], secure and authenticate; then report
@@ -186,8 +209,10 @@ pub enum Action {
     /// End the session with QUIT; then report [`super::Scheduler::session_closed`]. Wait at most a
     /// second or two for the answer: until the report the session counts against the cap.
     Close(SessionId),
-    /// For the log and the alarm: the circuit opened.
+    /// For the log and the alarm: the gateway's circuit opened.
     GatewayWentDown {
+        /// Which one.
+        gateway: GatewayId,
         /// What kind of trouble.
         kind: TroubleKind,
         /// Why, in one line.
@@ -195,9 +220,11 @@ pub enum Action {
     },
     /// For the log: the circuit closed again.
     GatewayCameBack {
+        /// Which one.
+        gateway: GatewayId,
         /// How long the outage was.
         after: Duration,
-        /// Messages that are ready to go now.
+        /// Messages that are ready to go through it now.
         waiting: usize,
     },
     /// The message was queued for longer than [`Limits::queue_lifetime`]: record what is left of it
@@ -237,36 +264,26 @@ pub struct Summary {
     pub held: usize,
     /// Sessions open, opening or closing.
     pub sessions: usize,
-    /// Different (submitter, sender) pairs among the messages.
-    pub origins: usize,
+    /// Of those in line, messages whose route names no gateway that there is. [`Scheduler::reroute`]
+    /// helps them.
+    ///
+    /// [`Scheduler::reroute`]: super::Scheduler::reroute
+    pub stranded: usize,
     /// Entries in the expiry calendar: at most one for a message.
     pub expiries: usize,
 }
 
-/// What the settings allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most sessions open or opening at any time; 0 counts as 1.
-    pub max_connections: u32,
-    /// Age at which a message is given up.
-    pub queue_lifetime: Duration,
-    /// How long a session without work stays open for the next message.
-    pub idle_close: Duration,
-    /// Pauses of a deferred message.
-    pub deferred: Backoff,
-    /// Pauses of a message that may have been delivered.
-    pub uncertain: Backoff,
-}
-
-impl Default for Limits {
-    /// 4 connections, 5 days, 5 s; 5 min to 1 h; 15 min to 4 h.
-    fn default() -> Self {
-        Self {
-            max_connections: 4,
-            queue_lifetime: Duration::from_secs(5 * 24 * 3600),
-            idle_close: Duration::from_secs(5),
-            deferred: Backoff::secs(5 * 60, 3600),
-            uncertain: Backoff::secs(15 * 60, 4 * 3600),
-        }
-    }
+/// How one gateway does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GatewaySummary {
+    /// Messages in its line.
+    pub ready: usize,
+    /// Messages that passed it, since it is out, and would come back.
+    pub passed: usize,
+    /// Sessions open, opening or closing.
+    pub sessions: usize,
+    /// An admin paused it.
+    pub paused: bool,
+    /// Why its mail goes through another gateway where the route names one; `None` while it does not.
+    pub out: Option<Out>,
 }

@@ -1,34 +1,25 @@
-//! The line of messages that are ready to go, and whose turn it is (I7).
+//! The line of messages that are ready to go through one gateway, and whose turn it is (I7).
 //!
 //! Turns go round the submitters that have mail in line, and within one submitter round its
 //! senders. Messages of one sender go by rank, which is their arrival time. Every operation is
 //! O(log n) in the number of messages.
-//!
-//! Names are kept as 64-bit hashes, so that a long sender costs no memory for each message. Two
-//! names that collide share their turns, which does no harm.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mail::QueueId;
 
-use super::facts::OriginKey;
-
-/// One (submitter, sender) pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct OriginId(u64);
+use super::origins::{Origin, OriginId, SubmitterId};
 
 /// A place in the order of turns: lower comes sooner.
 type Turn = u64;
 
+/// An origin that is in line.
 #[derive(Debug)]
-struct Origin {
-    submitter: u64,
-    /// Messages of this origin that the scheduler knows, in line or not.
-    members: u32,
-    /// Of these, in line.
+struct Place {
+    submitter: SubmitterId,
+    /// Its messages in line; never 0.
     ready: u32,
-    /// Its place among its submitter's senders while `ready` is above 0.
+    /// Its place among its submitter's senders.
     turn: Turn,
 }
 
@@ -43,50 +34,22 @@ struct Submitter {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     messages: BTreeSet<(OriginId, u64, QueueId)>,
-    origins: BTreeMap<OriginId, Origin>,
-    /// Submitters that are in line.
-    submitters: BTreeMap<u64, Submitter>,
-    sender_turns: BTreeSet<(u64, Turn, OriginId)>,
-    submitter_turns: BTreeSet<(Turn, u64)>,
+    origins: BTreeMap<OriginId, Place>,
+    submitters: BTreeMap<SubmitterId, Submitter>,
+    sender_turns: BTreeSet<(SubmitterId, Turn, OriginId)>,
+    submitter_turns: BTreeSet<(Turn, SubmitterId)>,
     last_turn: Turn,
 }
 
 impl Line {
-    /// Counts a message in. Every `join` is followed by one [`Line::leave`].
-    pub(super) fn join(&mut self, key: &OriginKey) -> OriginId {
-        let submitter = hash(&key.submitter);
-        let id = OriginId(hash(&(submitter, &key.sender)));
-        let fresh = Origin {
-            submitter,
-            members: 0,
-            ready: 0,
-            turn: 0,
-        };
-        self.origins.entry(id).or_insert(fresh).members += 1;
-        id
-    }
-
-    /// Counts a message out, once it is not in line.
-    pub(super) fn leave(&mut self, origin: OriginId) {
-        if let Some(entry) = self.origins.get_mut(&origin) {
-            entry.members = entry.members.saturating_sub(1);
-            if entry.members == 0 {
-                self.origins.remove(&origin);
-            }
-        }
-    }
-
     /// Puts a message in line.
-    pub(super) fn push(&mut self, origin: OriginId, rank: u64, id: QueueId) {
-        if !self.messages.insert((origin, rank, id)) {
+    pub(super) fn push(&mut self, origin: Origin, rank: u64, id: QueueId) {
+        if !self.messages.insert((origin.id, rank, id)) {
             return;
         }
-        let Some(entry) = self.origins.get_mut(&origin) else {
-            return;
-        };
-        entry.ready += 1;
-        if entry.ready == 1 {
-            self.admit(origin);
+        match self.origins.get_mut(&origin.id) {
+            Some(place) => place.ready += 1,
+            None => self.admit(origin),
         }
     }
 
@@ -97,20 +60,20 @@ impl Line {
         }
     }
 
-    /// Takes the message whose turn it is; its origin goes to the end of the round.
-    pub(super) fn pop(&mut self) -> Option<QueueId> {
+    /// Gives a turn: to the first message of the origin that has waited longest for one, which then
+    /// goes to the end of the round. The message stays in line.
+    pub(super) fn give_turn(&mut self) -> Option<(OriginId, u64, QueueId)> {
         let &(_, submitter) = self.submitter_turns.first()?;
         let &(_, _, origin) = self
             .sender_turns
-            .range((submitter, 0, OriginId(0))..)
+            .range((submitter, 0, OriginId::FIRST)..)
             .next()?;
-        let &(_, rank, id) = self
+        let &first = self
             .messages
             .range((origin, 0, QueueId::from_number(0))..)
             .next()?;
         self.take_turn(submitter, origin);
-        self.remove(origin, rank, id);
-        Some(id)
+        Some(first)
     }
 
     /// Messages in line.
@@ -118,20 +81,17 @@ impl Line {
         self.messages.len()
     }
 
-    /// Origins with any message known.
-    pub(super) fn origins(&self) -> usize {
-        self.origins.len()
-    }
-
     /// An origin got its first message in line: it takes the last turn of its submitter.
-    fn admit(&mut self, origin: OriginId) {
+    fn admit(&mut self, origin: Origin) {
         let turn = self.new_turn();
-        let Some(entry) = self.origins.get_mut(&origin) else {
-            return;
+        let Origin { id, submitter } = origin;
+        let place = Place {
+            submitter,
+            ready: 1,
+            turn,
         };
-        entry.turn = turn;
-        let submitter = entry.submitter;
-        self.sender_turns.insert((submitter, turn, origin));
+        self.origins.insert(id, place);
+        self.sender_turns.insert((submitter, turn, id));
         let row = self
             .submitters
             .entry(submitter)
@@ -153,6 +113,7 @@ impl Line {
         }
         let submitter = entry.submitter;
         self.sender_turns.remove(&(submitter, entry.turn, origin));
+        self.origins.remove(&origin);
         let Some(row) = self.submitters.get_mut(&submitter) else {
             return;
         };
@@ -164,7 +125,7 @@ impl Line {
     }
 
     /// Moves an origin and its submitter to the end of their rounds.
-    fn take_turn(&mut self, submitter: u64, origin: OriginId) {
+    fn take_turn(&mut self, submitter: SubmitterId, origin: OriginId) {
         let turn = self.new_turn();
         if let Some(entry) = self.origins.get_mut(&origin) {
             self.sender_turns.remove(&(submitter, entry.turn, origin));
@@ -184,16 +145,17 @@ impl Line {
     }
 }
 
-/// A fixed hash: the same in every run, so that a simulation repeats.
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::OriginKey;
+
+    fn origin(submitter: &str, sender: &str) -> Origin {
+        Origin::of(&OriginKey {
+            submitter: submitter.into(),
+            sender: sender.into(),
+        })
+    }
 
     struct Fixture {
         line: Line,
@@ -212,19 +174,17 @@ mod tests {
         fn push(&mut self, submitter: &str, sender: &str) -> QueueId {
             self.next += 1;
             let id = QueueId::from_number(self.next);
-            let key = OriginKey {
-                submitter: submitter.into(),
-                sender: sender.into(),
-            };
-            let origin = self.line.join(&key);
-            self.line.push(origin, self.next, id);
+            self.line.push(origin(submitter, sender), self.next, id);
             id
         }
 
         fn pops(&mut self, count: usize) -> Vec<u64> {
             (0..count)
-                .filter_map(|_| self.line.pop())
-                .map(QueueId::number)
+                .filter_map(|_| {
+                    let (origin, rank, id) = self.line.give_turn()?;
+                    self.line.remove(origin, rank, id);
+                    Some(id.number())
+                })
                 .collect()
         }
     }
@@ -280,25 +240,15 @@ mod tests {
     #[test]
     fn nothing_is_left_behind() {
         let mut fixture = Fixture::new();
-        let mut origins = Vec::new();
-        for n in 0..200u64 {
-            let key = OriginKey {
-                submitter: format!("uid {}", n % 7),
-                sender: format!("s{}", n % 11),
-            };
-            let origin = fixture.line.join(&key);
-            fixture.line.push(origin, n, QueueId::from_number(n));
-            origins.push(origin);
+        let one = |n: u64| origin(&format!("uid {}", n % 7), &format!("s{}", n % 11));
+        for n in 0..200 {
+            fixture.line.push(one(n), n, QueueId::from_number(n));
         }
         for n in (0..200).step_by(3) {
-            fixture
-                .line
-                .remove(origins[n as usize], n, QueueId::from_number(n));
+            let id = QueueId::from_number(n);
+            fixture.line.remove(one(n).id, n, id);
         }
         assert_eq!(fixture.pops(500).len(), 200 - 67);
-        origins
-            .into_iter()
-            .for_each(|origin| fixture.line.leave(origin));
         let line = fixture.line;
         assert!(line.messages.is_empty() && line.origins.is_empty() && line.submitters.is_empty());
         assert!(line.sender_turns.is_empty() && line.submitter_turns.is_empty());

@@ -1,6 +1,7 @@
 //! Where each message of the scheduler is filed: in line, on a timer, in a transaction, held; and the
 //! calendar of their ages.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -8,14 +9,19 @@ use mail::QueueId;
 
 use super::backoff::Backoff;
 use super::facts::{AttemptEnd, AttemptOutcome, Now, SessionId};
-use super::messages::{Place, RUN_MIN, Strike, micros};
+use super::gateway::Gateway;
+use super::messages::{Message, Place, RUN_MIN, Strike, micros};
+use super::route::{GatewayId, Out, Standing};
 use super::scheduler::Scheduler;
 
 /// The pause after our own disk could not mark an attempt.
 const LOCAL_PAUSE: Duration = Duration::from_secs(60);
+/// A message that is too old and has not had its chance yet is looked at again after this time.
+const OVERDUE_PAUSE: Duration = Duration::from_secs(600);
 /// The pause of everything after that: a disk that fails for one message may fail for all, and each
 /// would cost a transaction.
 const STALL: Duration = Duration::from_secs(1);
+
 /// The message's side of a decision.
 impl Scheduler {
     /// What the end of its attempt means for a message.
@@ -29,7 +35,12 @@ impl Scheduler {
                 }
                 self.defer(now, id, self.limits.deferred);
             }
-            AttemptOutcome::Uncertain => self.defer(now, id, self.limits.uncertain),
+            AttemptOutcome::Uncertain => {
+                if let Some(message) = self.messages.get_mut(&id) {
+                    message.tied_to = Some(session.gateway());
+                }
+                self.defer(now, id, self.limits.uncertain);
+            }
             AttemptOutcome::NotStarted => {
                 self.stalled_until = Some(now.mono + STALL);
                 self.wait(now, id, LOCAL_PAUSE);
@@ -71,14 +82,16 @@ impl Scheduler {
 
     /// The gateway failed under the message: no timer, unless it is what breaks the sessions.
     fn back_in_line(&mut self, now: &Now, id: QueueId, session: SessionId, session_alive: bool) {
-        let proven = !session_alive && self.gateway.is_proven(session);
+        let Some(gateway) = self.gateways.get(&session.gateway()) else {
+            return;
+        };
         let Some(message) = self.messages.get_mut(&id) else {
             return;
         };
-        let strike = if proven {
+        let strike = if !session_alive && gateway.is_proven(session) {
             message.passing_strike()
         } else {
-            message.strike(self.answered)
+            message.strike(session.gateway(), gateway.answered())
         };
         let rank = match strike {
             Strike::KeepsPlace => message.arrival,
@@ -100,16 +113,10 @@ impl Scheduler {
         self.plan_expiry(id, micros(now.mono));
     }
 
-    /// Messages that may be begun now: none while our own disk is given a rest.
-    pub(super) fn startable(&self) -> usize {
-        match self.stalled_until {
-            Some(_) => 0,
-            None => self.line.len(),
-        }
-    }
-
     pub(super) fn start(&mut self, id: QueueId, session: SessionId) {
-        self.gateway.assign(session, id);
+        if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
+            gateway.assign(session, id);
+        }
         self.put(id, Place::Active { session });
         self.cancel_expiry(id);
     }
@@ -134,12 +141,21 @@ impl Scheduler {
     /// Moves a message from where it is filed to another place.
     pub(super) fn put(&mut self, id: QueueId, place: Place) {
         self.unfile(id);
+        self.file(id, place);
+    }
+
+    /// Files a message that is filed nowhere.
+    pub(super) fn file(&mut self, id: QueueId, place: Place) {
         let Some(message) = self.messages.get_mut(&id) else {
             return;
         };
         message.place = place;
         match place {
-            Place::Ready { rank } => self.line.push(message.origin, rank, id),
+            Place::Ready { rank } => {
+                let standing = standing(&self.gateways, message);
+                message.at = standing.at;
+                self.lines.push(&standing, message.origin, rank, id);
+            }
             Place::Waiting { until } => _ = self.timers.insert((until, id)),
             Place::Active { .. } => self.active += 1,
             Place::Held => self.held += 1,
@@ -152,11 +168,39 @@ impl Scheduler {
             return;
         };
         match message.place {
-            Place::Ready { rank } => self.line.remove(message.origin, rank, id),
+            Place::Ready { rank } => {
+                let key = (message.origin, rank, id);
+                self.lines.remove(message.at, &message.route, key);
+            }
             Place::Waiting { until } => _ = self.timers.remove(&(until, id)),
             Place::Active { .. } => self.active -= 1,
             Place::Held => self.held -= 1,
         }
+    }
+
+    /// What is in line takes its stand anew: some gateway went out or came back.
+    pub(super) fn stand_anew(&mut self) {
+        let in_line = |(id, message): (&QueueId, &Message)| match message.place {
+            Place::Ready { rank } => Some((rank, *id)),
+            _ => None,
+        };
+        let mut ids: Vec<_> = self.messages.iter().filter_map(in_line).collect();
+        // Oldest first, so that the lines that it makes longer give their turns in that order.
+        ids.sort_unstable();
+        for (rank, id) in ids {
+            self.put(id, Place::Ready { rank });
+        }
+    }
+}
+
+/// Where a message stands: at the gateway that may have it, or where its route says.
+fn standing(gateways: &BTreeMap<GatewayId, Gateway>, message: &Message) -> Standing {
+    let known = |gateway: &GatewayId| gateways.get(gateway).is_some_and(|it| !it.is_gone());
+    match message.tied_to.filter(known) {
+        Some(gateway) => Standing::at(gateway),
+        None => message
+            .route
+            .standing(|gateway| gateways.get(&gateway).map_or(Some(Out::Down), Gateway::out)),
     }
 }
 
@@ -170,7 +214,7 @@ impl Scheduler {
             if self.may_expire(now, id) {
                 return Some(id);
             }
-            self.plan_expiry(id, micros(now.mono + LOCAL_PAUSE));
+            self.plan_expiry(id, micros(now.mono + OVERDUE_PAUSE));
         }
         None
     }
@@ -183,9 +227,9 @@ impl Scheduler {
             Place::Waiting { .. } => message.attempts > 0,
             // In line it is about to be tried once more, unless the gateway has been down for long.
             Place::Ready { .. } => self
-                .gateway
-                .circuit()
-                .down_for(now.mono)
+                .gateways
+                .get(&message.at)
+                .and_then(|gateway| gateway.circuit().down_for(now.mono))
                 .is_some_and(|down| down >= RUN_MIN),
             Place::Active { .. } | Place::Held => false,
         };

@@ -7,15 +7,16 @@ use mail::QueueId;
 
 use super::brake::Brake;
 use super::circuit::Circuit;
-use super::facts::{
-    Action, AttemptEnd, AttemptOutcome, GatewayTrouble, Limits, SessionId, TroubleKind,
-};
+use super::facts::{Action, AttemptEnd, AttemptOutcome, GatewayTrouble, SessionId, TroubleKind};
+use super::limits::GatewayLimits;
+use super::route::{GatewayId, Out};
 use super::sessions::{Phase, Session, Sessions};
 
-/// What the gateway's side wants done. `ready` messages wait in line.
+/// What the gateway's side wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Open(SessionId),
+    /// One more session; [`Gateway::open`] names it.
+    Open,
     Close(SessionId),
     /// This idle session takes the next message in line.
     Use(SessionId),
@@ -29,9 +30,20 @@ struct Refusal {
     until: Duration,
 }
 
-/// The state of one gateway.
-#[derive(Debug, Default)]
+/// The state of one gateway. Where a number of `ready` messages is asked for, those are meant that
+/// it could be given now.
+#[derive(Debug)]
 pub(super) struct Gateway {
+    id: GatewayId,
+    limits: GatewayLimits,
+    /// An admin wants nothing sent through it.
+    pub(super) paused: bool,
+    /// The settings have it no more; it is forgotten once its sessions have ended.
+    gone: bool,
+    /// Why mail passes it, as of the last [`Gateway::review`].
+    out: Option<Out>,
+    /// Transactions that it answered to the end; wraps. Only compared for equality.
+    answered: u16,
     circuit: Circuit,
     brake: Option<Brake>,
     refusal: Option<Refusal>,
@@ -43,6 +55,65 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
+    /// One that was not asked yet.
+    pub(super) fn new(id: GatewayId) -> Self {
+        Self {
+            id,
+            limits: GatewayLimits::default(),
+            paused: false,
+            gone: false,
+            out: None,
+            answered: 0,
+            circuit: Circuit::Closed,
+            brake: None,
+            refusal: None,
+            sessions: Sessions::default(),
+            probe: None,
+            news: VecDeque::new(),
+        }
+    }
+
+    /// It allows this from now on.
+    pub(super) fn set_limits(&mut self, _now: Duration, limits: GatewayLimits) {
+        self.limits = limits;
+    }
+
+    /// The settings have it, or have it no more.
+    pub(super) const fn set_gone(&mut self, gone: bool) {
+        self.gone = gone;
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Why mail passes it now.
+    pub(super) const fn out(&self) -> Option<Out> {
+        self.out
+    }
+
+    pub(super) const fn answered(&self) -> u16 {
+        self.answered
+    }
+
+    /// Finds out whether mail is to pass it. True if that has changed.
+    pub(super) fn review(&mut self, now: Duration) -> bool {
+        let down = self.goes_out_at().is_some_and(|at| at <= now);
+        let out = (down || self.is_shut()).then_some(Out::Down);
+        std::mem::replace(&mut self.out, out) != out
+    }
+
+    /// When mail will pass it if it stays down.
+    fn goes_out_at(&self) -> Option<Duration> {
+        let since = self.circuit.since()?;
+        Some(since.saturating_add(self.limits.fallback_after))
+    }
+
+    /// Nothing is to be begun with it, whatever it would take.
+    const fn is_shut(&self) -> bool {
+        self.paused || self.gone
+    }
+
     pub(super) const fn circuit(&self) -> &Circuit {
         &self.circuit
     }
@@ -132,6 +203,7 @@ impl Gateway {
         }
         match &end.outcome {
             AttemptOutcome::Finished | AttemptOutcome::Partial | AttemptOutcome::Deferred => {
+                self.answered = self.answered.wrapping_add(1);
                 self.worked(now, id, ready);
             }
             AttemptOutcome::NotStarted if end.session_alive => {}
@@ -156,9 +228,12 @@ impl Gateway {
     }
 
     /// What to do now; to be asked until `None`.
-    pub(super) fn step(&mut self, now: Duration, ready: usize, limits: &Limits) -> Option<Step> {
-        if let Some(id) = self.surplus(limits) {
+    pub(super) fn step(&mut self, now: Duration, ready: usize) -> Option<Step> {
+        if let Some(id) = self.surplus() {
             return Some(self.close(id));
+        }
+        if self.is_shut() {
+            return None;
         }
         if ready > 0
             && let Some(id) = self.usable()
@@ -166,11 +241,20 @@ impl Gateway {
             return Some(Step::Use(id));
         }
         if let Some((since, id)) = self.sessions.oldest_idle()
-            && since + limits.idle_close <= now
+            && since + self.limits.idle_close <= now
         {
             return Some(self.close(id));
         }
-        self.may_open(now, ready, limits).then(|| self.open(now))
+        let opens = self.opens_at(ready).is_some_and(|at| at <= now);
+        opens.then_some(Step::Open)
+    }
+
+    /// Begins the session that [`Step::Open`] asked for.
+    pub(super) fn open(&mut self, now: Duration, id: SessionId) {
+        self.sessions.open(now, id);
+        if self.circuit.is_down() {
+            self.probe = Some(id);
+        }
     }
 
     /// Marks the session that [`Step::Use`] named as busy.
@@ -178,13 +262,21 @@ impl Gateway {
         self.sessions.set_phase(session, Phase::Busy(id));
     }
 
-    /// When [`Gateway::step`] may have something to do although nothing happens.
-    pub(super) fn wake_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
+    /// When [`Gateway::step`] or [`Gateway::review`] may have something to say although nothing
+    /// happens.
+    pub(super) fn wake_at(&self, ready: usize) -> Option<Duration> {
+        if self.is_shut() {
+            return None;
+        }
         let idle = self
             .sessions
             .oldest_idle()
-            .map(|(since, _)| since + limits.idle_close);
-        [idle, self.opens_at(ready, limits)]
+            .map(|(since, _)| since + self.limits.idle_close);
+        let out = match self.out {
+            Some(_) => None,
+            None => self.goes_out_at(),
+        };
+        [idle, out, self.opens_at(ready)]
             .into_iter()
             .flatten()
             .min()
@@ -272,6 +364,7 @@ impl Gateway {
         self.brake = None;
         self.probe = None;
         self.news.push_back(Action::GatewayWentDown {
+            gateway: self.id,
             kind: trouble.kind,
             reason: trouble.bounded_reason(),
         });
@@ -281,6 +374,7 @@ impl Gateway {
         self.probe = None;
         if let Some(after) = self.circuit.close(now) {
             self.news.push_back(Action::GatewayCameBack {
+                gateway: self.id,
                 after,
                 waiting: ready,
             });
@@ -326,11 +420,14 @@ impl Gateway {
         }
     }
 
-    /// An idle session that must go: the gateway is down and it is not the probe, or the cap fell.
-    fn surplus(&self, limits: &Limits) -> Option<SessionId> {
-        if self.circuit.is_down() {
+    /// An idle session that must go: the gateway is shut, or down and it is not the probe, or the cap
+    /// fell.
+    fn surplus(&self) -> Option<SessionId> {
+        if self.is_shut() {
+            self.sessions.idle_but(None)
+        } else if self.circuit.is_down() {
             self.sessions.idle_but(self.probe)
-        } else if self.sessions.total() > cap(limits) {
+        } else if self.sessions.total() > self.cap() {
             self.sessions.oldest_idle().map(|(_, id)| id)
         } else {
             None
@@ -343,23 +440,19 @@ impl Gateway {
         self.sessions.newest_idle()
     }
 
-    fn may_open(&self, now: Duration, ready: usize, limits: &Limits) -> bool {
-        self.opens_at(ready, limits).is_some_and(|at| at <= now)
-    }
-
     /// When one more session may be opened, if nothing else happens: zero for at once, `None` if only
     /// an event helps.
-    fn opens_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
-        let allowed = self.opens_unrefused_at(ready, limits)?;
+    fn opens_at(&self, ready: usize) -> Option<Duration> {
+        let allowed = self.opens_unrefused_at(ready)?;
         let refused = self.refusal.as_ref().map(|refusal| refusal.until);
         Some(allowed.max(refused.unwrap_or_default()))
     }
 
     /// The same without regard to a refused password.
-    fn opens_unrefused_at(&self, ready: usize, limits: &Limits) -> Option<Duration> {
+    fn opens_unrefused_at(&self, ready: usize) -> Option<Duration> {
         let opening = self.sessions.opening();
         let wanted = ready > usize::try_from(opening).unwrap_or(usize::MAX);
-        if !wanted || self.sessions.total() >= cap(limits) {
+        if !wanted || self.sessions.total() >= self.cap() {
             return None;
         }
         if let Some(next_probe) = self.circuit.next_probe() {
@@ -374,23 +467,16 @@ impl Gateway {
         }))
     }
 
-    fn open(&mut self, now: Duration) -> Step {
-        let id = self.sessions.open(now);
-        if self.circuit.is_down() {
-            self.probe = Some(id);
-        }
-        Step::Open(id)
-    }
-
     fn close(&mut self, id: SessionId) -> Step {
+        self.probe.take_if(|probe| *probe == id);
         self.sessions.set_phase(id, Phase::Closing);
         Step::Close(id)
     }
-}
 
-/// The most sessions that the settings allow.
-fn cap(limits: &Limits) -> u32 {
-    limits.max_connections.max(1)
+    /// The most sessions that the settings allow.
+    fn cap(&self) -> u32 {
+        self.limits.max_connections.max(1)
+    }
 }
 
 /// Content was sent and no answer came. If that is all that the gateway ever does, mail must not go

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use mail::Timestamp;
 
-use super::facts::{Limits, Now, Queued, SessionId};
-use super::fairness::OriginId;
+use super::facts::{Now, Queued, SessionId};
+use super::limits::Limits;
+use super::origins::Origin;
+use super::route::{CHOICES_MAX, GatewayId, Route};
 
 /// The least time that a message spends in this run before it can expire, unless the lifetime
 /// itself is shorter: after a restart with a wrong clock, or after weeks switched off, a message
@@ -33,10 +35,16 @@ pub(super) enum Place {
     Held,
 }
 
-/// One message. 72 bytes, whatever the message is.
+/// One message. 104 bytes, whatever the message is.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
-    pub(super) origin: OriginId,
+    pub(super) origin: Origin,
+    /// The gateways that it may go through.
+    pub(super) route: Route,
+    /// This one may have it, so it goes through no other.
+    pub(super) tied_to: Option<GatewayId>,
+    /// The gateway in whose line it stands; only of meaning while it is in line.
+    pub(super) at: GatewayId,
     pub(super) place: Place,
     /// Wall-clock microseconds; its rank in line.
     pub(super) arrival: u64,
@@ -47,8 +55,9 @@ pub(super) struct Message {
     /// The entry in the expiry calendar.
     pub(super) expiry: Option<NonZeroU64>,
     pub(super) attempts: u32,
-    /// Transactions that had been answered when it last met a broken session.
-    strike_mark: u32,
+    /// Transactions that each gateway of the route had answered when this message last met a broken
+    /// session there; wraps.
+    strike_marks: [u16; CHOICES_MAX],
     strikes: u8,
     /// Sessions that had worked before and ended under it.
     passing_strikes: u8,
@@ -68,16 +77,19 @@ pub(super) enum Strike {
 }
 
 impl Message {
-    pub(super) fn new(now: &Now, queued: &Queued, origin: OriginId) -> Self {
+    pub(super) fn new(now: &Now, queued: &Queued) -> Self {
         Self {
-            origin,
+            origin: Origin::of(&queued.origin),
+            route: queued.route,
+            tied_to: queued.uncertain,
+            at: queued.route.first(),
             place: Place::Held,
             arrival: queued.arrival.as_micros(),
             added: micros(now.mono),
             age_then: micros(now.wall.since(queued.arrival)),
             expiry: None,
             attempts: queued.attempts,
-            strike_mark: 0,
+            strike_marks: [0; CHOICES_MAX],
             strikes: 0,
             passing_strikes: 0,
             hold: false,
@@ -100,11 +112,12 @@ impl Message {
         by_wall && micros(now.mono) >= self.expires_at(limits)
     }
 
-    /// Its session broke before the content was taken, and the gateway had never worked through
-    /// that session. `answered` counts the transactions of all messages that got to their end.
-    pub(super) fn strike(&mut self, answered: u32) -> Strike {
-        let others_passed = self.strike_mark != answered;
-        self.strike_mark = answered;
+    /// Its session broke before the content was taken, and this gateway had never worked through that
+    /// session. `answered` counts the transactions of all messages that got to their end there.
+    pub(super) fn strike(&mut self, gateway: GatewayId, answered: u16) -> Strike {
+        let choice = self.route.choices().position(|choice| choice == gateway);
+        let mark = &mut self.strike_marks[choice.unwrap_or_default()];
+        let others_passed = std::mem::replace(mark, answered) != answered;
         self.strikes = self.strikes.saturating_add(1);
         match self.strikes {
             1 => Strike::KeepsPlace,
@@ -149,6 +162,6 @@ mod tests {
 
     #[test]
     fn a_message_takes_little_memory() {
-        assert_eq!(size_of::<Message>(), 72);
+        assert_eq!(size_of::<Message>(), 104);
     }
 }

@@ -6,9 +6,12 @@
 //! simulator.
 //!
 //! What it keeps, whatever the caller reports:
-//! - never more than [`Limits::max_connections`] sessions open or opening;
-//! - one circuit for the gateway: while it is down, messages wait on it, not on timers of their
+//! - never more than [`GatewayLimits::max_connections`] sessions open or opening with a gateway;
+//! - one circuit for each gateway: while it is down, messages wait on it, not on timers of their
 //!   own, and one probe at a time asks whether it is back;
+//! - mail goes through the next gateway of its [`Route`] once the one before it has been down for
+//!   long enough, and back when that returns; but a message that a gateway may have taken goes
+//!   through no other;
 //! - turns go round the submitters, then round the senders of one submitter, so that one app's
 //!   backlog does not delay another's message;
 //! - a jump of the wall clock sends, defers and expires nothing.
@@ -21,7 +24,12 @@ mod facts;
 mod fairness;
 mod filing;
 mod gateway;
+mod gateways;
+mod limits;
+mod lines;
 mod messages;
+mod origins;
+mod route;
 mod scheduler;
 mod sessions;
 #[cfg(test)]
@@ -31,7 +39,9 @@ pub use backoff::Backoff;
 pub use circuit::Circuit;
 pub use effect::Effect;
 pub use facts::{
-    Action, AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, Flush, GatewayTrouble, Limits,
+    Action, AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, Flush, GatewaySummary, GatewayTrouble,
     MessageState, Now, OriginKey, Queued, SessionId, Summary, TroubleKind,
 };
+pub use limits::{GatewayLimits, Limits};
+pub use route::{CHOICES_MAX, GatewayId, Out, Route, When};
 pub use scheduler::Scheduler;

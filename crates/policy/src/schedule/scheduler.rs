@@ -6,14 +6,15 @@ use std::time::Duration;
 use mail::QueueId;
 
 use super::backoff::spread;
-use super::circuit::Circuit;
 use super::facts::{
-    Action, AttemptEnd, AttemptOutcome, Flush, GatewayTrouble, Limits, MessageState, Now, Queued,
+    Action, AttemptEnd, AttemptOutcome, Flush, GatewayTrouble, MessageState, Now, Queued,
     SessionId, Summary, TroubleKind,
 };
-use super::fairness::Line;
 use super::gateway::{Gateway, Step};
+use super::limits::Limits;
+use super::lines::Lines;
 use super::messages::{Message, Place, micros};
+use super::route::GatewayId;
 
 /// Messages found deferred at start are tried within this time, spread evenly, so that a restart
 /// is not a storm.
@@ -25,14 +26,15 @@ const RESTART_SPREAD: Duration = Duration::from_secs(300);
 /// fact or [`Scheduler::wake_at`]. Facts about unknown sessions or messages are ignored: they are
 /// late answers about something that was removed meanwhile.
 ///
-/// Every fact and every decision costs O(log n) for n messages, but [`Scheduler::flush`] of
-/// everything and a change of the lifetime in [`Scheduler::set_limits`], which cost O(n log n).
+/// Every fact and every decision costs O(log n) for n messages, times the number of gateways. Three
+/// things cost O(n log n): [`Scheduler::flush`] of everything, a change of the lifetime in
+/// [`Scheduler::set_limits`], and that a gateway goes out or comes back.
 #[derive(Debug)]
 pub struct Scheduler {
     pub(super) limits: Limits,
-    pub(super) gateway: Gateway,
+    pub(super) gateways: BTreeMap<GatewayId, Gateway>,
     pub(super) messages: BTreeMap<QueueId, Message>,
-    pub(super) line: Line,
+    pub(super) lines: Lines,
     /// Waiting messages by the time of their next attempt.
     pub(super) timers: BTreeSet<(u64, QueueId)>,
     /// Messages by the time at which they may be too old.
@@ -41,29 +43,29 @@ pub struct Scheduler {
     pub(super) stalled_until: Option<Duration>,
     pub(super) held: usize,
     pub(super) active: usize,
-    /// Transactions that the gateway answered to the end; wraps. Only compared for equality.
-    pub(super) answered: u32,
+    /// The number of the session that was opened last.
+    last_session: u64,
 }
 
 impl Scheduler {
-    /// An empty queue and a gateway not yet asked.
+    /// An empty queue and no gateway: [`Scheduler::set_gateways`] names them.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            gateway: Gateway::default(),
+            gateways: BTreeMap::new(),
             messages: BTreeMap::new(),
-            line: Line::default(),
+            lines: Lines::default(),
             timers: BTreeSet::new(),
             expiries: BTreeSet::new(),
             stalled_until: None,
             held: 0,
             active: 0,
-            answered: 0,
+            last_session: 0,
         }
     }
 
-    /// Other limits hold from now on. Sessions above a lower cap are closed as they become idle.
+    /// Other limits hold from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         let lifetime_changed = limits.queue_lifetime != self.limits.queue_lifetime;
         self.limits = limits;
@@ -84,15 +86,14 @@ impl Scheduler {
             return;
         }
         let id = queued.id;
-        let origin = self.line.join(&queued.origin);
-        let message = Message::new(now, &queued, origin);
+        let message = Message::new(now, &queued);
         let arrival = message.arrival;
         self.messages.insert(id, message);
         self.held += 1;
         if queued.held {
             return;
         }
-        if queued.uncertain {
+        if queued.uncertain.is_some() {
             let pause = self
                 .limits
                 .uncertain
@@ -119,12 +120,14 @@ impl Scheduler {
 
     /// An opened session is connected, secure and authenticated.
     pub fn session_ready(&mut self, now: &Now, session: SessionId) {
-        self.gateway.session_ready(now.mono, session);
+        if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
+            gateway.session_ready(now.mono, session);
+        }
     }
 
     /// A session failed before a transaction was begun on it, or while it was idle.
     pub fn session_failed(&mut self, now: &Now, session: SessionId, trouble: GatewayTrouble) {
-        if let Some(id) = self.gateway.message_on(session) {
+        if let Some(id) = self.message_on(session) {
             let outcome = AttemptOutcome::GatewayDown(trouble);
             return self.attempt_ended(
                 now,
@@ -136,24 +139,28 @@ impl Scheduler {
                 },
             );
         }
-        self.gateway.session_failed(now.mono, session, &trouble);
+        if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
+            gateway.session_failed(now.mono, session, &trouble);
+        }
     }
 
     /// A session ended without fault: it was told to, or the gateway closed it while it was idle.
     pub fn session_closed(&mut self, now: &Now, session: SessionId) {
-        if self.gateway.message_on(session).is_some() {
+        if self.message_on(session).is_some() {
             let trouble = GatewayTrouble::new(
                 TroubleKind::Unreachable,
                 "connection closed in a transaction",
             );
             return self.session_failed(now, session, trouble);
         }
-        self.gateway.session_closed(now.mono, session);
+        if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
+            gateway.session_closed(now.mono, session);
+        }
     }
 
     /// The attempt of a message on a session is over, and its outcome is recorded.
     pub fn attempt_ended(&mut self, now: &Now, session: SessionId, id: QueueId, end: AttemptEnd) {
-        if self.gateway.message_on(session) != Some(id) {
+        if self.message_on(session) != Some(id) {
             return;
         }
         if self
@@ -163,14 +170,10 @@ impl Scheduler {
         {
             self.settle(now, session, id, &end);
         }
-        if matches!(
-            end.outcome,
-            AttemptOutcome::Finished | AttemptOutcome::Partial | AttemptOutcome::Deferred
-        ) {
-            self.answered = self.answered.wrapping_add(1);
+        let waiting = self.waiting_for(session.gateway());
+        if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
+            gateway.attempt_ended(now.mono, session, &end, waiting);
         }
-        self.gateway
-            .attempt_ended(now.mono, session, &end, self.line.len());
     }
 
     /// Breaks waits, as the flush says.
@@ -191,7 +194,9 @@ impl Scheduler {
                 }
             }
         }
-        self.gateway.flush(now.mono, flush == Flush::All);
+        for gateway in self.gateways.values_mut() {
+            gateway.flush(now.mono, flush == Flush::All);
+        }
     }
 
     /// Holds a message: at once, or as soon as its attempt is over if that leaves anything to do.
@@ -223,57 +228,56 @@ impl Scheduler {
     pub fn remove(&mut self, id: QueueId) {
         self.unfile(id);
         self.cancel_expiry(id);
-        if let Some(message) = self.messages.remove(&id) {
-            self.line.leave(message.origin);
-        }
-    }
-
-    /// The settings or secrets changed: the gateway may be asked again at once, whatever it refused.
-    pub fn settings_changed(&mut self, now: &Now) {
-        self.gateway.flush(now.mono, true);
+        self.messages.remove(&id);
     }
 
     /// The next thing to do; `None` when there is nothing until a fact or [`Scheduler::wake_at`].
     pub fn next(&mut self, now: &Now) -> Option<Action> {
         self.release_due(now);
         self.stalled_until.take_if(|until| *until <= now.mono);
-        if let Some(news) = self.gateway.news(now.mono, self.line.len()) {
+        if let Some(news) = self.news(now.mono) {
             return Some(news);
         }
+        self.review_gateways(now.mono);
         if let Some(id) = self.next_expired(now) {
             self.remove(id);
             return Some(Action::Expire(id));
         }
-        match self
-            .gateway
-            .step(now.mono, self.startable(), &self.limits)?
-        {
-            Step::Open(session) => Some(Action::Open(session)),
-            Step::Close(session) => Some(Action::Close(session)),
+        let (gateway, step) = self.next_step(now.mono)?;
+        Some(match step {
+            Step::Open => Action::Open(self.open(now.mono, gateway)),
+            Step::Close(session) => Action::Close(session),
             Step::Use(session) => {
-                let id = self.line.pop()?;
+                let id = self.next_message(gateway)?;
                 self.start(id, session);
-                Some(Action::Deliver { session, id })
+                Action::Deliver { session, id }
             }
+        })
+    }
+
+    /// Begins a session with this gateway.
+    fn open(&mut self, now: Duration, gateway: GatewayId) -> SessionId {
+        self.last_session += 1;
+        let session = SessionId::new(gateway, self.last_session);
+        if let Some(gateway) = self.gateways.get_mut(&gateway) {
+            gateway.open(now, session);
         }
+        session
     }
 
     /// Monotonic time at which to ask [`Scheduler::next`] again if no fact comes before. Valid
     /// after `next` has returned `None` for this `now`, and then later than it.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        let timer = self
-            .timers
-            .first()
-            .map(|&(at, _)| Duration::from_micros(at));
-        let expiry = self
-            .expiries
-            .first()
-            .map(|&(at, _)| Duration::from_micros(at));
-        let gateway = self.gateway.wake_at(self.startable(), &self.limits);
-        [timer, expiry, gateway, self.stalled_until]
-            .into_iter()
-            .flatten()
+        let timer = self.timers.first().map(|&(at, _)| at);
+        let expiry = self.expiries.first().map(|&(at, _)| at);
+        let times = timer.into_iter().chain(expiry);
+        let gateways = self.gateways.iter();
+        let gateways = gateways.filter_map(|(id, gateway)| gateway.wake_at(self.startable(*id)));
+        times
+            .map(Duration::from_micros)
+            .chain(gateways)
+            .chain(self.stalled_until)
             .min()
     }
 
@@ -290,23 +294,17 @@ impl Scheduler {
         })
     }
 
-    /// Whether the gateway takes mail.
-    #[must_use]
-    pub const fn circuit(&self) -> &Circuit {
-        self.gateway.circuit()
-    }
-
     /// How many messages there are of each kind.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary {
             messages: self.messages.len(),
-            ready: self.line.len(),
+            ready: self.lines.len(),
             waiting: self.timers.len(),
             active: self.active,
             held: self.held,
-            sessions: usize::try_from(self.gateway.sessions()).unwrap_or(usize::MAX),
-            origins: self.line.origins(),
+            sessions: self.sessions(),
+            stranded: self.stranded(),
             expiries: self.expiries.len(),
         }
     }

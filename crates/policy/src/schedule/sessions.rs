@@ -37,14 +37,11 @@ pub(super) struct Sessions {
     idle: BTreeSet<(Duration, SessionId)>,
     opening: u32,
     closing: u32,
-    last: u64,
 }
 
 impl Sessions {
     /// Starts one.
-    pub(super) fn open(&mut self, now: Duration) -> SessionId {
-        self.last += 1;
-        let id = SessionId::new(self.last);
+    pub(super) fn open(&mut self, now: Duration, id: SessionId) {
         self.all.insert(
             id,
             Session {
@@ -54,7 +51,6 @@ impl Sessions {
             },
         );
         self.opening += 1;
-        id
     }
 
     /// The session, if it is known.
@@ -134,11 +130,14 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::GatewayId;
 
     #[test]
     fn the_counts_follow_the_phases() {
         let mut sessions = Sessions::default();
-        let (a, b) = (sessions.open(Duration::ZERO), sessions.open(Duration::ZERO));
+        let [a, b] = [1, 2].map(|number| SessionId::new(GatewayId::new(0), number));
+        sessions.open(Duration::ZERO, a);
+        sessions.open(Duration::ZERO, b);
         assert_eq!(
             (sessions.total(), sessions.opening(), sessions.alive()),
             (2, 2, 0)

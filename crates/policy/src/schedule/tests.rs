@@ -1,12 +1,16 @@
 //! The scheduler as a whole, one situation at a time. What chance finds is the simulator's part.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mail::{QueueId, Timestamp};
 
 use super::*;
 
+mod failover;
+
 const DAY: u64 = 24 * 3600;
+const MAIN: GatewayId = GatewayId::new(0);
 
 /// A scheduler with clocks that the test moves.
 struct Bench {
@@ -16,18 +20,19 @@ struct Bench {
 
 impl Bench {
     fn new(max_connections: u32) -> Self {
-        let limits = Limits {
-            max_connections,
-            ..Limits::default()
-        };
+        Self::with(&[(MAIN, max_connections)])
+    }
+
+    /// With these gateways, each of so many sessions.
+    fn with(gateways: &[(GatewayId, u32)]) -> Self {
+        let mut scheduler = Scheduler::new(Limits::default());
         let (mono, wall) = (
             Duration::from_secs(100),
             Timestamp::from_secs(1_800_000_000),
         );
-        Self {
-            scheduler: Scheduler::new(limits),
-            now: Now { mono, wall },
-        }
+        let now = Now { mono, wall };
+        scheduler.set_gateways(&now, &limits(gateways));
+        Self { scheduler, now }
     }
 
     fn pass(&mut self, secs: u64) {
@@ -51,7 +56,8 @@ impl Bench {
             },
             arrival: self.now.wall,
             attempts: 0,
-            uncertain: false,
+            route: Route::to(MAIN),
+            uncertain: None,
             held: false,
         }
     }
@@ -111,6 +117,18 @@ impl Bench {
     }
 }
 
+/// Gateways of so many sessions each, otherwise with the defaults.
+fn limits(gateways: &[(GatewayId, u32)]) -> BTreeMap<GatewayId, GatewayLimits> {
+    let one = |&(id, max_connections): &(GatewayId, u32)| {
+        let limits = GatewayLimits {
+            max_connections,
+            ..GatewayLimits::default()
+        };
+        (id, limits)
+    };
+    gateways.iter().map(one).collect()
+}
+
 fn down(kind: TroubleKind) -> AttemptOutcome {
     AttemptOutcome::GatewayDown(GatewayTrouble::new(kind, "trouble"))
 }
@@ -164,11 +182,9 @@ fn a_lower_cap_closes_sessions_as_they_become_idle() {
     bench.submit(2, "uid 1");
     bench.submit(3, "uid 1");
     let (first, id) = bench.connect();
-    let limits = Limits {
-        max_connections: 1,
-        ..Limits::default()
-    };
-    bench.scheduler.set_limits(limits);
+    bench
+        .scheduler
+        .set_gateways(&bench.now, &limits(&[(MAIN, 1)]));
     bench.end(first, id, AttemptOutcome::Finished, true);
     assert_eq!(bench.actions(), [Action::Close(first)]);
 }
@@ -182,7 +198,13 @@ fn an_outage_is_told_once_and_its_end_after_the_first_delivery() {
     bench.fail(session, TroubleKind::Unreachable);
     let reason = "trouble".to_owned();
     let kind = TroubleKind::Unreachable;
-    assert_eq!(bench.actions(), [Action::GatewayWentDown { kind, reason }]);
+    let gateway = MAIN;
+    let went_down = Action::GatewayWentDown {
+        gateway,
+        kind,
+        reason,
+    };
+    assert_eq!(bench.actions(), [went_down]);
     bench.pass(1);
     let probe = bench.opened();
     assert_eq!(probe.len(), 1);
@@ -194,14 +216,15 @@ fn an_outage_is_told_once_and_its_end_after_the_first_delivery() {
             id
         }]
     );
-    assert!(bench.scheduler.circuit().is_down());
+    assert!(bench.scheduler.circuit(MAIN).unwrap().is_down());
     bench.end(probe[0], id, AttemptOutcome::Finished, true);
     let back = Action::GatewayCameBack {
+        gateway,
         after: Duration::from_secs(1),
         waiting: 1,
     };
     assert_eq!(bench.actions()[0], back);
-    assert_eq!(bench.scheduler.circuit(), &Circuit::Closed);
+    assert_eq!(bench.scheduler.circuit(MAIN), Some(&Circuit::Closed));
 }
 
 #[test]
@@ -226,10 +249,10 @@ fn a_refused_session_beside_one_that_works_is_a_limit_and_no_outage() {
     }
     let (works, id) = bench.connect();
     for number in 2..=4 {
-        bench.fail(SessionId::new(number), TroubleKind::Refused4xx);
+        bench.fail(SessionId::new(MAIN, number), TroubleKind::Refused4xx);
     }
     assert_eq!(bench.actions(), []);
-    assert_eq!(bench.scheduler.circuit(), &Circuit::Closed);
+    assert_eq!(bench.scheduler.circuit(MAIN), Some(&Circuit::Closed));
     bench.pass(29);
     bench.end(works, id, AttemptOutcome::Finished, true);
     let actions = bench.actions();
@@ -247,7 +270,7 @@ fn a_refused_password_outlives_the_sessions_that_still_worked() {
     bench.submit(1, "uid 1");
     bench.submit(2, "uid 1");
     let (works, id) = bench.connect();
-    bench.fail(SessionId::new(2), TroubleKind::Auth);
+    bench.fail(SessionId::new(MAIN, 2), TroubleKind::Auth);
     bench.end(works, id, AttemptOutcome::Finished, false);
     let actions = bench.actions();
     assert!(
@@ -279,7 +302,7 @@ fn what_the_gateway_says_of_itself_parks_it_whatever_else_works() {
         bench.submit(id, "uid 1");
     }
     let (first, id) = bench.connect();
-    bench.ready(SessionId::new(2));
+    bench.ready(SessionId::new(MAIN, 2));
     let (second, other) = bench.delivery();
     bench.end(first, id, down(TroubleKind::Refused4xx), true);
     let actions = bench.actions();
@@ -352,7 +375,7 @@ fn found_at_start_uncertain_mail_waits_and_deferred_mail_is_spread() {
         let uncertain = id % 2 == 0;
         let queued = Queued {
             attempts,
-            uncertain,
+            uncertain: uncertain.then_some(MAIN),
             ..bench.message(id, "uid 1")
         };
         bench.scheduler.queued(&bench.now, queued);
@@ -375,7 +398,7 @@ fn a_failing_disk_is_given_a_rest_and_says_nothing_of_the_gateway() {
     let (session, id) = bench.connect();
     bench.end(session, id, AttemptOutcome::NotStarted, false);
     assert_eq!(bench.actions(), []);
-    assert_eq!(bench.scheduler.circuit(), &Circuit::Closed);
+    assert_eq!(bench.scheduler.circuit(MAIN), Some(&Circuit::Closed));
     assert_eq!(
         bench.scheduler.wake_at(),
         Some(bench.now.mono + Duration::from_secs(1))

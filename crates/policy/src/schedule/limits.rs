@@ -1,0 +1,49 @@
+//! What the settings allow: the whole relay, and each gateway.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+
+/// What holds whatever the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Age at which a message is given up.
+    pub queue_lifetime: Duration,
+    /// Pauses of a deferred message.
+    pub deferred: Backoff,
+    /// Pauses of a message that may have been delivered.
+    pub uncertain: Backoff,
+}
+
+impl Default for Limits {
+    /// 5 days; 5 min to 1 h; 15 min to 4 h.
+    fn default() -> Self {
+        Self {
+            queue_lifetime: Duration::from_secs(5 * 24 * 3600),
+            deferred: Backoff::secs(5 * 60, 3600),
+            uncertain: Backoff::secs(15 * 60, 4 * 3600),
+        }
+    }
+}
+
+/// What one gateway allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    /// Most sessions open or opening at any time; 0 counts as 1.
+    pub max_connections: u32,
+    /// How long a session without work stays open for the next message.
+    pub idle_close: Duration,
+    /// How long it is down before mail goes through the next gateway of its route.
+    pub fallback_after: Duration,
+}
+
+impl Default for GatewayLimits {
+    /// 4 connections, 5 s, 5 min: as the settings' own defaults.
+    fn default() -> Self {
+        Self {
+            max_connections: 4,
+            idle_close: Duration::from_secs(5),
+            fallback_after: Duration::from_secs(5 * 60),
+        }
+    }
+}
