@@ -417,6 +417,24 @@ pub enum Line<'a> {
         /// How many messages wait.
         waiting: usize,
     },
+    /// A gateway takes no mail, and others take over.
+    TakenOver {
+        /// The section's name.
+        gateway: &'a str,
+        /// Those that take over, in order.
+        others: &'a str,
+        /// Its quota is used up; otherwise it is down, or paused.
+        spent: bool,
+    },
+    /// Much of a gateway's quota is used.
+    QuotaUsed {
+        /// The section's name.
+        gateway: &'a str,
+        /// The quota, as the settings have it.
+        quota: &'a str,
+        /// How much of it: 80, 95 or 100.
+        percent: u8,
+    },
     /// An entry of the queue cannot be read.
     Damaged {
         /// Its file name.

@@ -9,11 +9,11 @@
 //! is handed in for recipients of several is [`split`] when it is taken in.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use mail::{Address, Envelope, QueueId, Recipient, Submitter, repair};
 
 use crate::addresses::AddressPattern;
+use crate::schedule::{CHOICES_MAX, When};
 use crate::settings::{Gateway, Network, Overflow};
 
 /// The mail that a gateway takes. The default is all.
@@ -50,18 +50,6 @@ pub struct Part {
     pub shares: Shares,
     /// The recipients, by their places in the envelope, in rising order.
     pub recipients: Vec<usize>,
-}
-
-/// The way of one message, by the places of gateways in the settings. None stands there twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Road {
-    /// The gateway that it is for.
-    pub first: usize,
-    /// Those that take over while the ones before are down, in order, each with how long the one
-    /// before it must have been down.
-    pub fallback: Vec<(usize, Duration)>,
-    /// Those that take what is beyond the quota of `first`, and then of each other, in order.
-    pub overflow: Vec<usize>,
 }
 
 /// Who a message is from, in both senses.
@@ -132,41 +120,43 @@ pub fn pick(gateways: &[Gateway], shares: &[usize], id: QueueId) -> usize {
     shares.first().copied().unwrap_or_default()
 }
 
-/// The way of a message that goes to the gateway at `first`.
+/// The gateways that take over from the one at `first`, and when: its fallback and its overflow, then
+/// theirs, and so on. None stands there twice, nor does `first`; there are no more than a
+/// [`crate::schedule::Route`] has room for.
 #[must_use]
-pub fn road(gateways: &[Gateway], first: usize) -> Road {
-    let fallback = |gateway: &Gateway| {
-        let next = gateway.fallback.as_ref()?;
-        Some((place_of(gateways, &next.gateway)?, next.after))
-    };
-    let overflow = |gateway: &Gateway| match &gateway.quota.overflow {
-        Overflow::Pause => None,
-        Overflow::To(name) => Some((place_of(gateways, name)?, Duration::ZERO)),
-    };
-    let spill = chain(gateways, first, overflow).into_iter();
-    Road {
-        first,
-        fallback: chain(gateways, first, fallback),
-        overflow: spill.map(|(place, _)| place).collect(),
+pub fn others(gateways: &[Gateway], first: usize) -> Vec<(usize, When)> {
+    let mut others: Vec<(usize, When)> = Vec::new();
+    let mut next = 0;
+    let mut at = Some(first);
+    while let Some(gateway) = at.and_then(|place| gateways.get(place)) {
+        for (place, when) in successors(gateways, gateway) {
+            let known = place == first || others.iter().any(|(other, _)| *other == place);
+            if !known && others.len() < CHOICES_MAX - 1 {
+                others.push((place, when));
+            }
+        }
+        at = others.get(next).map(|(place, _)| *place);
+        next += 1;
     }
+    others
 }
 
-/// Follows the gateways from one to the next, to the end or to one that was passed before.
-fn chain(
-    gateways: &[Gateway],
-    first: usize,
-    next: impl Fn(&Gateway) -> Option<(usize, Duration)>,
-) -> Vec<(usize, Duration)> {
-    let mut passed = Vec::new();
-    let mut at = first;
-    while let Some((place, after)) = gateways.get(at).and_then(&next) {
-        if place == first || passed.iter().any(|(known, _)| *known == place) {
-            break;
+/// Whom a gateway's own section names.
+fn successors(gateways: &[Gateway], gateway: &Gateway) -> Vec<(usize, When)> {
+    let fallback = gateway.fallback.as_ref();
+    let fallback = fallback.and_then(|next| place_of(gateways, &next.gateway));
+    let overflow = match &gateway.quota.overflow {
+        Overflow::Pause => None,
+        Overflow::To(name) => place_of(gateways, name),
+    };
+    match (fallback, overflow) {
+        (Some(one), Some(other)) if one == other => vec![(one, When::Either)],
+        _ => {
+            let fallback = fallback.map(|place| (place, When::Down));
+            let overflow = overflow.map(|place| (place, When::Spent));
+            fallback.into_iter().chain(overflow).collect()
         }
-        passed.push((place, after));
-        at = place;
     }
-    passed
 }
 
 /// The place of the gateway of a name.

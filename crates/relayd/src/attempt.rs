@@ -53,8 +53,13 @@ enum Body {
 }
 
 impl Attempt {
-    /// Claims the entry and opens its content. Otherwise gives what that means for the message.
-    pub(crate) async fn begin(relay: &Arc<Relay>, id: QueueId) -> Result<Self, AttemptOutcome> {
+    /// Claims the entry and opens its content, for the recipients at `only` of those that are not
+    /// done, or for all. Otherwise gives what that means for the message.
+    pub(crate) async fn begin(
+        relay: &Arc<Relay>,
+        id: QueueId,
+        only: Option<&[u32]>,
+    ) -> Result<Self, AttemptOutcome> {
         let begun = host::clock::monotonic();
         let shared = Arc::clone(relay);
         let opened = tokio::task::spawn_blocking(move || open(&shared, id)).await;
@@ -65,7 +70,8 @@ impl Attempt {
             }
             Ok(Ok(Some((claim, body, content)))) => {
                 let meta = claim.meta().clone();
-                let places = meta.pending().collect();
+                let wanted = |place: &u32| only.is_none_or(|only| only.contains(place));
+                let places = meta.pending().filter(wanted).collect();
                 Ok(Self {
                     meta,
                     places,

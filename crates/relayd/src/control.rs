@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use policy::control::{Answer, Class, End, LONGEST_REQUEST, Request, StatusLine};
 use policy::listing;
-use policy::schedule::Flush;
+use policy::schedule::{Flush, GatewaySummary, Out};
 use policy::settings::Users;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use crate::dispatch::{Event, GatewayState};
+use crate::dispatch::{Event, GatewayState, States};
 use crate::relay::Relay;
 
 /// Clients served at once; further ones wait.
@@ -171,20 +171,23 @@ async fn tell(relay: &Relay, flush: Flush) -> Answer {
     }
 }
 
-async fn gateway_state(relay: &Relay) -> Option<GatewayState> {
+async fn states(relay: &Relay) -> Option<States> {
     let (ask, answer) = oneshot::channel();
-    relay.events.send(Event::AskGateway(ask)).await.ok()?;
+    relay.events.send(Event::AskGateways(ask)).await.ok()?;
     answer.await.ok()
 }
 
 async fn list(relay: &Arc<Relay>, out: &mut BufWriter<UnixStream>) -> io::Result<()> {
-    let down = gateway_state(relay).await.and_then(|state| state.down);
+    let gateways = states(relay).await.map(|states| states.gateways);
+    let gateways = gateways.into_iter().flatten();
+    let down = gateways.filter_map(|gateway| Some((gateway.id, gateway.down?)));
+    let down = down.collect();
     put(out, &Answer::Ok.to_string()).await?;
     let mut count = 0;
     for pass in listing::QueueName::ALL {
         let mut after = None;
         loop {
-            let (last, page) = relay.index.page(after, pass, down.as_deref());
+            let (last, page) = relay.index.page(after, pass, &down);
             for record in page {
                 put(out, listing::json_line(&record).trim_end()).await?;
                 count += 1;
@@ -200,37 +203,50 @@ async fn list(relay: &Arc<Relay>, out: &mut BufWriter<UnixStream>) -> io::Result
 
 async fn status(relay: &Arc<Relay>, out: &mut BufWriter<UnixStream>) -> io::Result<()> {
     put(out, &Answer::Ok.to_string()).await?;
-    let running = relay.running();
     let mut lines = vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("gateway", running.gateway().name.clone()),
-        ("messages", relay.index.len().to_string()),
+        line("version", env!("CARGO_PKG_VERSION")),
+        line("messages", relay.index.len()),
     ];
-    if let Some(state) = gateway_state(relay).await {
-        let summary = state.summary;
-        lines.push((
-            "gateway state",
-            state
-                .down
-                .map_or("up".to_owned(), |reason| format!("down: {reason}")),
-        ));
-        lines.push(("sessions", summary.sessions.to_string()));
-        lines.push(("active", summary.active.to_string()));
-        lines.push(("ready", summary.ready.to_string()));
-        lines.push(("waiting", summary.waiting.to_string()));
-        lines.push(("held", summary.held.to_string()));
+    if let Some(States { gateways, summary }) = states(relay).await {
+        lines.extend(gateways.iter().map(gateway_line));
+        lines.push(line("sessions", summary.sessions));
+        lines.push(line("active", summary.active));
+        lines.push(line("ready", summary.ready));
+        lines.push(line("waiting", summary.waiting));
+        lines.push(line("held", summary.held));
     }
     let count = lines.len() as u64;
-    for (name, value) in lines {
-        put(
-            out,
-            &StatusLine {
-                name: name.to_owned(),
-                value,
-            }
-            .to_string(),
-        )
-        .await?;
+    for line in lines {
+        put(out, &line.to_string()).await?;
     }
     put(out, &End { count }.to_string()).await
+}
+
+fn line(name: &str, value: impl ToString) -> StatusLine {
+    StatusLine {
+        name: name.to_owned(),
+        value: value.to_string(),
+    }
+}
+
+/// `gateway main: up`, or why not, and what it has to do.
+fn gateway_line(gateway: &GatewayState) -> StatusLine {
+    let GatewaySummary {
+        ready,
+        sessions,
+        paused,
+        out,
+        ..
+    } = gateway.numbers;
+    let state = match (paused, out, &gateway.down) {
+        (true, ..) => "paused".to_owned(),
+        (false, Some(Out::Spent), _) => "its quota is used up".to_owned(),
+        (false, _, None) => "up".to_owned(),
+        (false, _, Some(reason)) => format!("down: {reason}"),
+    };
+    let name = format!("gateway {}", gateway.name);
+    line(
+        &name,
+        format!("{state} (sessions {sessions}, ready {ready})"),
+    )
 }

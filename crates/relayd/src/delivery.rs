@@ -121,13 +121,13 @@ async fn run_capture(
             command = commands.recv() => command,
             _ = reloads.changed() => None,
         };
-        let Some(Command::Deliver(id)) = command else {
+        let Some(Command::Deliver(id, only)) = command else {
             break;
         };
         if relay.is_stopping() {
             break;
         }
-        let end = capture_one(relay, target, folder.clone(), id).await;
+        let end = capture_one(relay, target, folder.clone(), id, only.as_deref()).await;
         tell(relay, Event::AttemptEnded { session, id, end }).await;
     }
     tell(relay, Event::SessionClosed(session)).await;
@@ -139,8 +139,9 @@ async fn capture_one(
     target: &Target,
     folder: PathBuf,
     id: mail::QueueId,
+    only: Option<&[u32]>,
 ) -> AttemptEnd {
-    let mut attempt = match Attempt::begin(relay, id).await {
+    let mut attempt = match Attempt::begin(relay, id, only).await {
         Ok(attempt) => attempt,
         Err(outcome) => return still_alive(outcome),
     };
@@ -195,14 +196,14 @@ impl Session {
                 () = self.wire.overhear() => return Event::SessionClosed(self.id),
                 _ = self.reloads.changed() => None,
             };
-            let Some(Command::Deliver(id)) = command else {
+            let Some(Command::Deliver(id, only)) = command else {
                 return self.close().await;
             };
             if self.relay.is_stopping() {
                 // Nothing new is begun: the message waits on disk.
                 return self.close().await;
             }
-            let mut end = self.attempt(id).await;
+            let mut end = self.attempt(id, only.as_deref()).await;
             if end.session_alive && self.is_outdated(&end) {
                 self.wire.quit().await;
                 end.session_alive = false;
@@ -231,8 +232,8 @@ impl Session {
     }
 
     /// One message: marked, sent, recorded.
-    async fn attempt(&mut self, id: mail::QueueId) -> AttemptEnd {
-        let mut attempt = match Attempt::begin(&self.relay, id).await {
+    async fn attempt(&mut self, id: mail::QueueId, only: Option<&[u32]>) -> AttemptEnd {
+        let mut attempt = match Attempt::begin(&self.relay, id, only).await {
             Ok(attempt) => attempt,
             Err(outcome) => return still_alive(outcome),
         };

@@ -1,6 +1,8 @@
 //! The one place where work is handed out: facts from everywhere go in, `policy::schedule` is asked,
 //! and what it decides is carried out. Nobody else decides what is tried next.
 
+mod gateways;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +10,8 @@ use std::time::Duration;
 use mail::QueueId;
 use policy::log::Line;
 use policy::schedule::{
-    Action, AttemptEnd, AttemptOutcome, Circuit, Flush, GatewayId, GatewayLimits, GatewayTrouble,
-    Limits, Queued, Scheduler, SessionId, Summary, TroubleKind,
+    Action, AttemptEnd, AttemptOutcome, Circuit, Flush, GatewayId, GatewayTrouble, Now, Out,
+    Queued, Route, Scheduler, SessionId, TroubleKind,
 };
 use spool::Queue;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +19,10 @@ use tokio::time::Instant;
 
 use crate::password::Stamp;
 use crate::relay::{self, Relay};
-use crate::{delivery, expire, put_off, running::Running};
+use crate::{delivery, expire, put_off};
+
+pub(crate) use gateways::{GatewayState, States};
+use gateways::{gateways, limits};
 
 /// How long transactions under way may take once relayd is told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -42,8 +47,8 @@ pub(crate) enum Event {
     Flush(Flush),
     /// The entry was put on hold.
     Hold(QueueId),
-    /// Who asks is answered with why the gateway takes no mail, if it does not.
-    AskGateway(oneshot::Sender<GatewayState>),
+    /// Who asks is answered with how the gateways do.
+    AskGateways(oneshot::Sender<States>),
     SettingsChanged,
     Stop,
 }
@@ -57,16 +62,10 @@ pub(crate) struct SessionFailure {
     pub(crate) outdated: bool,
 }
 
-/// How the gateway does, for listings and `STATUS`.
-pub(crate) struct GatewayState {
-    /// Why it takes no mail; `None` while it does.
-    pub(crate) down: Option<String>,
-    pub(crate) summary: Summary,
-}
-
 /// What a session is told.
 pub(crate) enum Command {
-    Deliver(QueueId),
+    /// A message, and the recipients of it that go this way; `None` where all do.
+    Deliver(QueueId, Option<Vec<u32>>),
     Quit,
 }
 
@@ -83,27 +82,30 @@ pub(crate) struct Dispatcher {
     inbox: mpsc::Receiver<Event>,
     scheduler: Scheduler,
     sessions: HashMap<SessionId, Open>,
-    /// Entries to be put off, since the gateway is down.
-    suspended: VecDeque<QueueId>,
-    /// The password that the gateway refused.
-    refused_password: Option<Stamp>,
-    /// When its file was last looked at.
+    /// Entries to be put off, since the gateway is down that they wait for.
+    suspended: VecDeque<(GatewayId, QueueId)>,
+    /// The passwords that gateways refused.
+    refused_passwords: BTreeMap<GatewayId, Stamp>,
+    /// When their files were last looked at.
     looked_at: Instant,
+    /// Gateways whose mail goes through others.
+    passed: BTreeMap<GatewayId, Out>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(relay: Arc<Relay>, inbox: mpsc::Receiver<Event>) -> Self {
         let running = relay.running();
         let mut scheduler = Scheduler::new(limits(&running));
-        scheduler.set_gateways(&relay::now(), &gateways(&running));
+        scheduler.set_gateways(&relay::now(), &gateways(&relay, &running));
         Self {
             relay,
             inbox,
             scheduler,
             sessions: HashMap::new(),
             suspended: VecDeque::new(),
-            refused_password: None,
+            refused_passwords: BTreeMap::new(),
             looked_at: Instant::now(),
+            passed: BTreeMap::new(),
         }
     }
 
@@ -114,6 +116,7 @@ impl Dispatcher {
         while self.take_batch().await && !self.relay.is_stopping() {
             self.look_at_password();
             self.carry_out();
+            self.tell_who_takes_over();
             self.put_off().await;
         }
         self.stop().await;
@@ -146,7 +149,7 @@ impl Dispatcher {
             .scheduler
             .wake_at()
             .map(|at| at.saturating_sub(host::clock::monotonic()));
-        let watch = self.refused_password.as_ref().map(|_| PASSWORD_WATCH);
+        let watch = (!self.refused_passwords.is_empty()).then_some(PASSWORD_WATCH);
         let Some(pause) = timer.into_iter().chain(watch).min() else {
             return self.inbox.recv().await;
         };
@@ -159,14 +162,9 @@ impl Dispatcher {
     fn take(&mut self, event: Event) -> bool {
         let now = relay::now();
         match event {
-            Event::Queued(queued) => {
-                if self.circuit().is_down() {
-                    self.suspended.push_back(queued.id);
-                }
-                self.scheduler.queued(&now, queued);
-            }
+            Event::Queued(queued) => self.queued(&now, queued),
             Event::SessionReady(session) => {
-                self.refused_password = None;
+                self.refused_passwords.remove(&session.gateway());
                 self.scheduler.session_ready(&now, session);
             }
             Event::SessionFailed(session, failure) => self.session_failed(session, failure),
@@ -177,32 +175,70 @@ impl Dispatcher {
             Event::AttemptEnded { session, id, end } => self.attempt_ended(session, id, end),
             Event::Flush(what) => self.scheduler.flush(&now, what),
             Event::Hold(id) => self.scheduler.hold(id),
-            Event::AskGateway(answer) => {
-                let _ = answer.send(self.gateway_state());
+            Event::AskGateways(answer) => {
+                let _ = answer.send(self.states());
             }
-            Event::SettingsChanged => {
-                self.refused_password = None;
-                let running = self.relay.running();
-                self.scheduler.set_limits(limits(&running));
-                self.scheduler.set_gateways(&now, &gateways(&running));
-                self.scheduler.settings_changed(&now);
-            }
+            Event::SettingsChanged => self.settings_changed(&now),
             Event::Stop => return false,
         }
         true
+    }
+
+    fn queued(&mut self, now: &Now, queued: Queued) {
+        let (id, route) = (queued.id, queued.route);
+        self.scheduler.queued(now, queued);
+        if self.scheduler.circuit(route.first()).is_none() {
+            // Its way was found before the settings changed.
+            return self.reroute(id);
+        }
+        if self.waits_for(&route) {
+            self.suspended.push_back((route.first(), id));
+        }
+    }
+
+    /// Whether a message of this route has to wait until its first gateway is back.
+    fn waits_for(&self, route: &Route) -> bool {
+        let down = |id| self.scheduler.circuit(id).is_some_and(Circuit::is_down);
+        let taken_over = self.scheduler.gateway(route.first());
+        let taken_over = taken_over.is_some_and(|gateway| gateway.out.is_some());
+        down(route.first()) && (!taken_over || route.choices().all(down))
+    }
+
+    fn settings_changed(&mut self, now: &Now) {
+        self.refused_passwords.clear();
+        let running = self.relay.running();
+        self.scheduler.set_limits(limits(&running));
+        self.scheduler
+            .set_gateways(now, &gateways(&self.relay, &running));
+        for id in self.relay.index.ids_where(|_| true) {
+            self.reroute(id);
+        }
+        self.scheduler.settings_changed(now);
+    }
+
+    /// Finds the way of a message anew.
+    fn reroute(&mut self, id: QueueId) {
+        let Some(item) = self.relay.index.get(id) else {
+            return;
+        };
+        let route = self.relay.way(&item.meta).route;
+        self.relay
+            .index
+            .update(id, |item| item.gateway = route.first());
+        self.scheduler.reroute(id, route);
     }
 
     fn session_failed(&mut self, session: SessionId, failure: SessionFailure) {
         let now = relay::now();
         self.forget(session);
         if failure.trouble.kind == TroubleKind::Auth {
-            self.refused_password = Some(failure.password);
+            self.refused_passwords
+                .insert(session.gateway(), failure.password);
         }
         self.scheduler
             .session_failed(&now, session, failure.trouble);
         if failure.outdated {
-            self.refused_password = None;
-            self.scheduler.settings_changed(&now);
+            self.secret_changed(session.gateway());
         }
     }
 
@@ -214,8 +250,22 @@ impl Dispatcher {
             open.message = None;
         }
         self.relay.index.update(id, |item| item.active = false);
+        let partly = end.outcome != AttemptOutcome::Finished;
         self.scheduler
             .attempt_ended(&relay::now(), session, id, end);
+        if partly && self.has_several_gateways() {
+            // Those that are left may go another way.
+            self.reroute(id);
+        }
+    }
+
+    fn has_several_gateways(&self) -> bool {
+        self.relay.running().settings.gateways.len() > 1
+    }
+
+    fn secret_changed(&mut self, gateway: GatewayId) {
+        self.refused_passwords.remove(&gateway);
+        self.scheduler.secret_changed(&relay::now(), gateway);
     }
 
     /// A session has ended. The message that it was given last may never have reached it.
@@ -233,13 +283,19 @@ impl Dispatcher {
                 Action::Open(session) => self.open(session),
                 Action::Deliver { session, id } => {
                     self.relay.index.update(id, |item| item.active = true);
-                    self.command(session, Command::Deliver(id));
+                    let only = self.recipients_now(id);
+                    self.command(session, Command::Deliver(id, only));
                 }
                 Action::Close(session) => self.command(session, Command::Quit),
-                Action::GatewayWentDown { reason, .. } => self.gateway_went_down(&reason),
-                Action::GatewayCameBack { after, waiting, .. } => {
-                    let running = self.relay.running();
-                    let gateway = &running.gateway().name;
+                Action::GatewayWentDown {
+                    gateway, reason, ..
+                } => self.gateway_went_down(gateway, &reason),
+                Action::GatewayCameBack {
+                    gateway,
+                    after,
+                    waiting,
+                } => {
+                    let gateway = &self.relay.numbers.name(gateway);
                     self.relay.log.write(&Line::GatewayUp {
                         gateway,
                         after,
@@ -251,6 +307,15 @@ impl Dispatcher {
         }
     }
 
+    /// The recipients of a message that are tried now, where that is not all.
+    fn recipients_now(&self, id: QueueId) -> Option<Vec<u32>> {
+        if !self.has_several_gateways() {
+            return None;
+        }
+        let item = self.relay.index.get(id)?;
+        self.relay.way(&item.meta).places
+    }
+
     fn open(&mut self, session: SessionId) {
         let (commands, orders) = mpsc::channel(1);
         let open = Open {
@@ -259,10 +324,12 @@ impl Dispatcher {
         };
         self.sessions.insert(session, open);
         let relay = Arc::clone(&self.relay);
-        let probe = self.circuit().is_down();
+        let gateway = session.gateway();
+        let circuit = self.scheduler.circuit(gateway);
+        let probe = circuit.is_some_and(Circuit::is_down);
         let opened = tokio::spawn(delivery::run(
             Arc::clone(&relay),
-            relay.running().gateway().name.clone(),
+            relay.numbers.name(gateway),
             session,
             probe,
             orders,
@@ -279,7 +346,7 @@ impl Dispatcher {
         let Some(open) = self.sessions.get_mut(&session) else {
             return;
         };
-        if let Command::Deliver(id) = &command {
+        if let Command::Deliver(id, _) = &command {
             open.message = Some(*id);
         }
         // A session takes one command at a time and reports before the next, so there is room. One
@@ -289,65 +356,52 @@ impl Dispatcher {
 
     fn expire(&mut self, id: QueueId) {
         self.relay.index.update(id, |item| item.active = true);
-        let (relay, waiting_for) = (Arc::clone(&self.relay), self.gateway_state().down);
+        let gateway = self.relay.index.get(id).map(|item| item.gateway);
+        let waiting_for = gateway.and_then(|gateway| self.why_down(gateway));
+        let relay = Arc::clone(&self.relay);
         tokio::spawn(async move { expire::expire(&relay, id, waiting_for.as_deref()).await });
     }
 
-    fn gateway_went_down(&mut self, reason: &str) {
-        let running = self.relay.running();
+    fn gateway_went_down(&mut self, gateway: GatewayId, reason: &str) {
         self.relay.log.write(&Line::GatewayDown {
-            gateway: &running.gateway().name,
+            gateway: &self.relay.numbers.name(gateway),
             reason,
         });
-        self.suspended = self
-            .relay
-            .index
-            .ids_where(|item| !item.active && item.meta.queue == Queue::Incoming)
-            .into();
+        let waiting = self.relay.index.ids_where(|item| {
+            !item.active && item.meta.queue == Queue::Incoming && item.gateway == gateway
+        });
+        let waiting = waiting.into_iter().map(|id| (gateway, id));
+        self.suspended.extend(waiting);
     }
 
     /// Puts off some of the entries that wait for the gateway.
     async fn put_off(&mut self) {
-        let Circuit::Down { kind, reason, .. } = self.circuit().clone() else {
-            return self.suspended.clear();
-        };
         let count = self.suspended.len().min(PUT_OFF_BATCH);
-        if count > 0 {
-            let ids = self.suspended.drain(..count).collect();
-            put_off::put_off(&self.relay, ids, kind, &reason).await;
+        let mut waiting: BTreeMap<GatewayId, Vec<QueueId>> = BTreeMap::new();
+        for (gateway, id) in self.suspended.drain(..count) {
+            waiting.entry(gateway).or_default().push(id);
         }
-    }
-
-    fn gateway_state(&self) -> GatewayState {
-        let down = match self.circuit() {
-            Circuit::Down { reason, .. } => Some(reason.clone()),
-            Circuit::Closed => None,
-        };
-        GatewayState {
-            down,
-            summary: self.scheduler.summary(),
+        for (gateway, ids) in waiting {
+            // One that came back meanwhile has its mail tried.
+            if let Some(Circuit::Down { kind, reason, .. }) = self.scheduler.circuit(gateway) {
+                put_off::put_off(&self.relay, ids, *kind, reason).await;
+            }
         }
-    }
-
-    fn circuit(&self) -> &Circuit {
-        self.scheduler
-            .circuit(relay::GATEWAY)
-            .unwrap_or(&Circuit::Closed)
     }
 
     /// A password file that was replaced after the refusal is as good as changed settings. Looked at
     /// at its own pace, however many facts come in.
     fn look_at_password(&mut self) {
-        let Some(refused) = &self.refused_password else {
-            return;
-        };
-        if self.looked_at.elapsed() < PASSWORD_WATCH {
+        if self.refused_passwords.is_empty() || self.looked_at.elapsed() < PASSWORD_WATCH {
             return;
         }
         self.looked_at = Instant::now();
-        if Stamp::of(self.relay.running().gateway()) != *refused {
-            self.refused_password = None;
-            self.scheduler.settings_changed(&relay::now());
+        for gateway in &self.relay.running().settings.gateways {
+            let id = self.relay.numbers.of(&gateway.name);
+            let refused = self.refused_passwords.get(&id);
+            if refused.is_some_and(|refused| Stamp::of(gateway) != *refused) {
+                self.secret_changed(id);
+            }
         }
     }
 
@@ -373,21 +427,4 @@ impl Dispatcher {
             ));
         }
     }
-}
-
-fn limits(running: &Running) -> Limits {
-    Limits {
-        queue_lifetime: running.settings.queue_lifetime,
-        ..Limits::default()
-    }
-}
-
-fn gateways(running: &Running) -> BTreeMap<GatewayId, GatewayLimits> {
-    let gateway = running.gateway();
-    let limits = GatewayLimits {
-        max_connections: gateway.max_connections,
-        idle_close: gateway.idle_close,
-        ..GatewayLimits::default()
-    };
-    BTreeMap::from([(relay::GATEWAY, limits)])
 }

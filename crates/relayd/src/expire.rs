@@ -25,7 +25,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// The caller has set the entry active, so that nothing else touches it.
 pub(crate) async fn expire(relay: &Arc<Relay>, id: QueueId, waiting_for: Option<&str>) {
     let _under_way = relay.begin_work().await;
-    let outcome = match Attempt::begin(relay, id).await {
+    let outcome = match Attempt::begin(relay, id, None).await {
         Ok(attempt) => give_up(relay, attempt, waiting_for).await,
         Err(outcome) => outcome,
     };
@@ -94,7 +94,7 @@ fn findings(attempt: &Attempt, hold: bool, waiting_for: Option<&str>) -> Finding
 
 async fn hand_back(relay: &Arc<Relay>, id: QueueId) {
     if let Some(item) = relay.index.get(id) {
-        let queued = relay::queued(&item.meta);
+        let queued = relay::queued(&item.meta, &relay.way(&item.meta));
         let _ = relay.events.send(Event::Queued(queued)).await;
     }
 }

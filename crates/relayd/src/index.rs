@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{Address, QueueId};
 use policy::listing::{QueueName, QueueRecord, QueuedRecipient};
+use policy::schedule::GatewayId;
 use spool::{Meta, Queue};
 
 /// How many entries a listing takes before it lets others at the index.
@@ -22,6 +23,8 @@ pub(crate) struct Item {
     pub(crate) meta: Meta,
     /// A transaction with it is under way.
     pub(crate) active: bool,
+    /// The gateway that it is for.
+    pub(crate) gateway: GatewayId,
 }
 
 /// All queued messages by id.
@@ -29,14 +32,13 @@ pub(crate) struct Item {
 pub(crate) struct Index(Mutex<BTreeMap<QueueId, Item>>);
 
 impl Index {
-    pub(crate) fn insert(&self, meta: Meta) {
-        self.lock().insert(
-            meta.id,
-            Item {
-                meta,
-                active: false,
-            },
-        );
+    pub(crate) fn insert(&self, meta: Meta, gateway: GatewayId) {
+        let item = Item {
+            meta,
+            active: false,
+            gateway,
+        };
+        self.lock().insert(item.meta.id, item);
     }
 
     pub(crate) fn remove(&self, id: QueueId) {
@@ -68,13 +70,13 @@ impl Index {
     }
 
     /// A page of records for a listing: those after `after` that belong to `queue`, and where the
-    /// next page begins; `None` there at the end. `waiting_for` is why the gateway takes no mail at
-    /// present: it is the reason of every recipient without one of its own.
+    /// next page begins; `None` there at the end. `down` is why gateways take no mail at present: it
+    /// is the reason of every recipient without one of its own.
     pub(crate) fn page(
         &self,
         after: Option<QueueId>,
         queue: QueueName,
-        waiting_for: Option<&str>,
+        down: &BTreeMap<GatewayId, String>,
     ) -> (Option<QueueId>, Vec<QueueRecord>) {
         let entries = self.lock();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -85,6 +87,7 @@ impl Index {
             }
             last = Some(*id);
             if item.queue() == queue {
+                let waiting_for = down.get(&item.gateway).map(String::as_str);
                 records.push(item.record(waiting_for));
             }
         }

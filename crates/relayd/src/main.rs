@@ -35,6 +35,7 @@ mod serve;
 mod settle;
 mod target;
 mod tls;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -37,14 +37,15 @@ impl Findings {
         kinds.any(|kind| kind == OutcomeKind::Uncertain)
     }
 
-    /// Whether those who are left are tried again at once.
-    fn goes_on(&self) -> bool {
+    /// Whether those who are left are tried again at once. So many of them go another way, and were
+    /// not tried.
+    fn goes_on(&self, untried: usize) -> bool {
         let count = |kind| {
             let kinds = self.outcomes.iter().map(|outcome| outcome.kind);
             kinds.filter(|known| *known == kind).count()
         };
         let (served, deferred) = (count(OutcomeKind::Sent), count(OutcomeKind::Deferred));
-        verdict::goes_on(served, deferred, self.left_over)
+        verdict::goes_on(served, deferred + untried, self.left_over + untried)
     }
 
     /// Turns failures into deferrals: they are found again, and reported then.
@@ -84,7 +85,8 @@ pub(crate) async fn conclude(
 ) -> AttemptOutcome {
     let id = attempt.meta.id;
     let (uncertain, hold) = (findings.is_uncertain(), findings.hold);
-    let partial = findings.goes_on();
+    let untried = attempt.meta.pending().count() - attempt.places.len();
+    let partial = findings.goes_on(untried);
     let trouble = findings.trouble.clone();
     let Some(claim) = attempt.into_claim(relay).await else {
         return AttemptOutcome::NotStarted;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use host::identity;
 use mail::{Origin, Submitter};
 use policy::log::Line;
-use policy::schedule::{GatewayId, Now, OriginKey, Queued, Route};
+use policy::schedule::{Now, OriginKey, Queued};
 use spool::{Meta, Queue, RealDisk, Spool};
 use tokio::sync::{OwnedRwLockReadGuard, mpsc, watch};
 
@@ -18,9 +18,7 @@ use crate::index::Index;
 use crate::kept::Kept;
 use crate::log::Log;
 use crate::running::Running;
-
-/// The one gateway, for the scheduler.
-pub(crate) const GATEWAY: GatewayId = GatewayId::new(0);
+use crate::way::{self, Numbers, Way};
 
 /// Login names that are remembered.
 const LOGINS: usize = 10_000;
@@ -41,6 +39,8 @@ pub(crate) struct Relay {
     /// What the disk did not take.
     pub(crate) kept: Kept,
     pub(crate) budgets: Budgets,
+    /// The gateways' numbers.
+    pub(crate) numbers: Numbers,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
     pub(crate) reloads: watch::Sender<u64>,
     logins: Mutex<HashMap<u32, Option<String>>>,
@@ -76,6 +76,7 @@ impl Relay {
             guesses: door::Guesses::default(),
             kept: Kept::default(),
             budgets: Budgets::default(),
+            numbers: Numbers::default(),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),
             file: file.to_owned(),
@@ -200,10 +201,16 @@ impl Relay {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The way of an entry under the settings in force.
+    pub(crate) fn way(&self, meta: &Meta) -> Way {
+        way::way(&self.running().settings.gateways, &self.numbers, meta)
+    }
+
     /// Makes a new entry known: to listings, and to the dispatcher.
     pub(crate) async fn queued(&self, meta: Meta) {
-        let queued = queued(&meta);
-        self.index.insert(meta);
+        let way = self.way(&meta);
+        let queued = queued(&meta, &way);
+        self.index.insert(meta, way.route.first());
         // The dispatcher ends last; if it is gone, the entry waits on disk for the next start.
         let _ = self.events.send(Event::Queued(queued)).await;
     }
@@ -218,7 +225,7 @@ pub(crate) fn now() -> Now {
 }
 
 /// What the scheduler must know of an entry.
-pub(crate) fn queued(meta: &Meta) -> Queued {
+pub(crate) fn queued(meta: &Meta, way: &Way) -> Queued {
     let sender = meta
         .envelope
         .sender
@@ -233,8 +240,8 @@ pub(crate) fn queued(meta: &Meta) -> Queued {
         },
         arrival: meta.arrival,
         attempts: meta.attempts,
-        route: Route::to(GATEWAY),
-        uncertain: meta.uncertain.then_some(GATEWAY),
+        route: way.route,
+        uncertain: way.uncertain,
         held: meta.queue == Queue::Hold,
     }
 }

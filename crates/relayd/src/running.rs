@@ -63,10 +63,6 @@ impl Running {
                 text,
             });
         };
-        if let Some(second) = settings.gateways.get(1) {
-            let text = "mail goes through one gateway in this version; keep one section".to_owned();
-            note(&format!("gateway {}", second.name), ("host", text));
-        }
         let mut connect = |gateway: &Gateway| {
             let section = format!("gateway {}", gateway.name);
             check_password(gateway).unwrap_or_else(|fault| note(&section, fault));
@@ -153,11 +149,6 @@ impl Running {
             soft_bounce: self.settings.soft_bounce,
         }
     }
-
-    /// The gateway that all mail goes to.
-    pub(crate) fn gateway(&self) -> &Gateway {
-        only_gateway(&self.settings)
-    }
 }
 
 /// A key, and what is wrong with what it names.
@@ -184,13 +175,6 @@ impl Problem {
             None => format!("{file}: [{section}] {key}: {what}"),
         }
     }
-}
-
-fn only_gateway(settings: &Settings) -> &Gateway {
-    settings
-        .gateways
-        .first()
-        .expect("settings without a gateway are refused when they are read")
 }
 
 /// A password file that cannot be used is told at start, not when mail waits. A command is not run

@@ -38,6 +38,8 @@ pub enum Kind {
     WithinRate,
     GatewayDown,
     GatewayUp,
+    TakenOver,
+    QuotaUsed,
     Damaged,
     Uncertain,
     Explained,
@@ -315,6 +317,22 @@ pub const CATALOGUE: &[Entry] = &[
         "relayd",
         "gateway main up: down_for=95, waiting=12",
         "The gateway can be used again, after this many seconds; this many messages are waiting.",
+    ),
+    warning(
+        Kind::TakenOver,
+        "relayd",
+        "warning: mail for gateway main goes through spare: it takes no mail",
+        "The gateway has been down for fallback_after, or is paused, or its quota is used up, and the \
+         gateways that its section names take its mail, in this order. When it is back, mail goes \
+         through it again.",
+    ),
+    warning(
+        Kind::QuotaUsed,
+        "relayd",
+        "warning: gateway main: 80 % of its quota of 200/day is used",
+        "Said at 80, 95 and 100 %. What relayd has leave to send counts as used, so that it never \
+         sends more than the quota, whatever is killed. Beyond it mail waits, or goes to the gateway \
+         that overflow names.",
     ),
     error(
         Kind::Damaged,

@@ -173,6 +173,8 @@ impl Line<'_> {
             Line::WithinRate { .. } => Kind::WithinRate,
             Line::GatewayDown { .. } => Kind::GatewayDown,
             Line::GatewayUp { .. } => Kind::GatewayUp,
+            Line::TakenOver { .. } => Kind::TakenOver,
+            Line::QuotaUsed { .. } => Kind::QuotaUsed,
             Line::Damaged { .. } => Kind::Damaged,
             Line::Uncertain { .. } => Kind::Uncertain,
             Line::Explained { .. } => Kind::Explained,

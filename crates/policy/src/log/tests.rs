@@ -1,6 +1,8 @@
 //! Every line against its example in the catalogue, and lines against hostile text.
 
 use super::catalogue::{CATALOGUE, Kind, manual};
+mod examples;
+
 use super::*;
 
 const ID: QueueId = QueueId::from_number(0x76CA_F9E0_3A2A);
@@ -233,76 +235,6 @@ impl Scene {
     }
 }
 
-/// The lines about relayd itself.
-fn daemon(kind: Kind) -> Option<Line<'static>> {
-    let after = Duration::from_secs(95);
-    let refused = "SASL authentication failed; server gw.example.net[192.0.2.2] said: 535 5.7.8 bad credentials";
-    let problem = "relayd.conf:3: \"5\" has no unit. write a number and a unit.";
-    let full = "writing to the queue failed: No space left on device";
-    let denied = "User joe(1000) is not allowed to view the mail queue";
-    let why = "checksum does not match";
-    Some(match kind {
-        Kind::Started => Line::Started {
-            version: "0.1.0",
-            settings: SETTINGS,
-        },
-        Kind::Reloaded => Line::Reloaded {
-            version: "0.1.0",
-            settings: SETTINGS,
-        },
-        Kind::Stopping => Line::Stopping { signal: 15 },
-        Kind::SettingsRefused => Line::SettingsRefused { problem },
-        Kind::OverRate => Line::OverRate {
-            origin: "uid 33",
-            login: Some("www-data"),
-            script: Some("33:mailer.php"),
-            rate: "500 messages/h, 100 at once",
-            held: false,
-        },
-        Kind::WithinRate => Line::WithinRate { origin: "uid 33" },
-        Kind::GatewayDown => Line::GatewayDown {
-            gateway: "main",
-            reason: refused,
-        },
-        Kind::GatewayUp => Line::GatewayUp {
-            gateway: "main",
-            after,
-            waiting: 12,
-        },
-        Kind::Damaged => Line::Damaged {
-            name: "76CAF9E03A2A",
-            queue: "deferred",
-            why,
-        },
-        Kind::Uncertain => Line::Uncertain {
-            id: ID,
-            gateway: "main",
-        },
-        Kind::Explained => Line::Explained {
-            id: ID,
-            meaning: "the sender address is not verified at SES",
-            remedy: "verify it or its domain",
-        },
-        Kind::Altered => Line::Altered {
-            id: ID,
-            what: "From <visitor@far.example> became <noreply@site.example>",
-        },
-        Kind::Warning => Line::Warning {
-            service: "relayd",
-            text: "the system's clock was set back",
-        },
-        Kind::Error => Line::Error {
-            service: "relayd",
-            text: full,
-        },
-        Kind::Fatal => Line::Fatal {
-            service: "postqueue",
-            text: denied,
-        },
-        _ => return None,
-    })
-}
-
 /// The golden test: each line reads as the catalogue, and so the manual page, says.
 #[test]
 fn every_line_reads_as_its_example() {
@@ -315,7 +247,8 @@ fn every_line_reads_as_its_example() {
         let line = scene
             .relaying(entry.kind)
             .or_else(|| scene.doors(entry.kind))
-            .or_else(|| daemon(entry.kind));
+            .or_else(|| examples::daemon(entry.kind))
+            .or_else(|| examples::gateways(entry.kind));
         let line = line.unwrap_or_else(|| panic!("no example of {:?}", entry.kind));
         assert_eq!(line.kind(), entry.kind);
         let text = entry.example.to_owned();

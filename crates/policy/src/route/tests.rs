@@ -136,20 +136,31 @@ fn equals_share_and_spares_do_not() {
 }
 
 #[test]
-fn a_road_leads_on_and_never_back() {
+fn others_take_over_in_order_and_none_twice() {
     let all = gateways(&[
         ("a", "weight = 1\nfallback = b\nquota = 9/day\noverflow = c"),
         ("b", "fallback = c\nfallback_after = 9m"),
-        ("c", "fallback = a\nquota = 9/day\noverflow = b"),
+        ("c", "fallback = a\nquota = 9/day\noverflow = a"),
     ]);
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let way = road(&all, 0);
-    assert_eq!(way.fallback, [(1, minutes(5)), (2, minutes(9))]);
-    assert_eq!(way.overflow, [2, 1]);
-    assert_eq!(road(&all, 2).fallback, [(0, minutes(5)), (1, minutes(5))]);
-    assert_eq!(road(&all, 1).overflow, []);
+    assert_eq!(others(&all, 0), [(1, When::Down), (2, When::Spent)]);
+    assert_eq!(others(&all, 1), [(2, When::Down), (0, When::Either)]);
+    assert_eq!(others(&all, 2), [(0, When::Either), (1, When::Down)]);
     assert_eq!(place_of(&all, "c"), Some(2));
     assert_eq!(place_of(&all, "d"), None);
+    let names: Vec<String> = (0..9).map(|n| format!("g{n}")).collect();
+    let lines: Vec<String> = (0..9)
+        .map(|n| format!("fallback = g{}\nweight = 1", (n + 1) % 9))
+        .collect();
+    let ring: Vec<(&str, &str)> = names
+        .iter()
+        .zip(&lines)
+        .map(|(n, l)| (n.as_str(), l.as_str()))
+        .collect();
+    let ring = gateways(&ring);
+    assert_eq!(
+        others(&ring, 7),
+        [(8, When::Down), (0, When::Down), (1, When::Down)]
+    );
 }
 
 #[test]
@@ -242,8 +253,8 @@ proptest! {
             let first = pick(&all, &part.shares, id);
             prop_assert!(part.shares.contains(&first));
             prop_assert_eq!(first, pick(&all, &part.shares, id));
-            let road = road(&all, first);
-            let mut passed: Vec<usize> = road.fallback.iter().map(|(place, _)| *place).collect();
+            let mut passed: Vec<usize> =
+                others(&all, first).into_iter().map(|(place, _)| place).collect();
             passed.push(first);
             let count = passed.len();
             passed.sort_unstable();

@@ -51,7 +51,9 @@ pub enum When {
 }
 
 impl When {
-    const fn covers(self, why: Out) -> bool {
+    /// Whether it is for this reason.
+    #[must_use]
+    pub const fn covers(self, why: Out) -> bool {
         matches!(
             (self, why),
             (Self::Either, _) | (Self::Down, Out::Down) | (Self::Spent, Out::Spent)

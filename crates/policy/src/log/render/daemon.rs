@@ -26,20 +26,6 @@ impl Line<'_> {
                 format!("{who} hands in more than {rate}: its mail is {fate}")
             }
             Line::WithinRate { origin } => format!("{} is within its rate again", word(origin)),
-            Line::GatewayDown { gateway, reason } => {
-                format!("gateway {} down: {reason}", word(gateway))
-            }
-            Line::GatewayUp {
-                gateway,
-                after,
-                waiting,
-            } => {
-                format!(
-                    "gateway {} up: down_for={}, waiting={waiting}",
-                    word(gateway),
-                    after.as_secs()
-                )
-            }
             Line::Damaged { name, queue, why } => {
                 format!(
                     "damaged entry {} moved from {queue} to corrupt: {why}",
@@ -60,6 +46,49 @@ impl Line<'_> {
             Line::Warning { text, .. } | Line::Error { text, .. } | Line::Fatal { text, .. } => {
                 text.to_owned()
             }
+            _ => self.text_of_gateways(),
+        }
+    }
+
+    fn text_of_gateways(&self) -> String {
+        match *self {
+            Line::GatewayDown { gateway, reason } => {
+                format!("gateway {} down: {reason}", word(gateway))
+            }
+            Line::GatewayUp {
+                gateway,
+                after,
+                waiting,
+            } => {
+                format!(
+                    "gateway {} up: down_for={}, waiting={waiting}",
+                    word(gateway),
+                    after.as_secs()
+                )
+            }
+            Line::TakenOver {
+                gateway,
+                others,
+                spent,
+            } => {
+                let why = if spent {
+                    "its quota is used up"
+                } else {
+                    "it takes no mail"
+                };
+                format!(
+                    "mail for gateway {} goes through {others}: {why}",
+                    word(gateway)
+                )
+            }
+            Line::QuotaUsed {
+                gateway,
+                quota,
+                percent,
+            } => format!(
+                "gateway {}: {percent} % of its quota of {quota} is used",
+                word(gateway)
+            ),
             _ => String::new(),
         }
     }
