@@ -8,6 +8,7 @@
 pub mod addresses;
 pub mod aliases;
 pub mod budget;
+pub mod bulk;
 pub mod control;
 pub mod from;
 pub mod listing;

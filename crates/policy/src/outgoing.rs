@@ -11,6 +11,7 @@ use mail::{Address, Envelope};
 use smtp::capabilities::Capabilities;
 use smtp::client::Transaction;
 
+use crate::bulk;
 use crate::from::{self, Host, Refused, Rules};
 
 /// The longest header block, in bytes, that the From policy is applied to.
@@ -116,6 +117,13 @@ impl Content {
     #[must_use]
     pub const fn eight_bit(&self) -> bool {
         self.findings.eight_bit()
+    }
+
+    /// Whether it says of itself that it is bulk. What has too long a header block says nothing.
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        let block = self.block.as_ref();
+        block.is_some_and(|block| bulk::is_bulk(HeaderBlock::new(block)))
     }
 
     /// Decides what the gateway is given.

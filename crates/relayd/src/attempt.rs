@@ -89,6 +89,12 @@ impl Attempt {
         }
     }
 
+    /// Whether the message says of itself that it is bulk.
+    pub(crate) fn is_bulk(&self) -> bool {
+        let content = self.content.as_ref();
+        content.is_some_and(outgoing::Content::is_bulk)
+    }
+
     /// The recipients that are tried, in the order of [`Attempt::places`].
     pub(crate) fn recipients(&self) -> impl Iterator<Item = &Recipient> {
         self.places

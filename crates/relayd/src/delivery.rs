@@ -11,6 +11,7 @@ use mail::repair;
 use policy::from;
 use policy::log::Line;
 use policy::outgoing::Passage;
+use policy::quota::Cost;
 use policy::schedule::{AttemptEnd, AttemptOutcome, GatewayTrouble, SessionId, TroubleKind};
 use policy::settings::Deliver;
 use smtp::client::TransactionReport;
@@ -22,6 +23,7 @@ use crate::attempt::Attempt;
 use crate::capture;
 use crate::dispatch::{Command, Event, SessionFailure};
 use crate::password::Stamp;
+use crate::quotas;
 use crate::relay::Relay;
 use crate::settle::{self, Timing};
 use crate::target::Target;
@@ -81,6 +83,7 @@ pub(crate) async fn run(
                 wire,
                 setup: host::clock::monotonic().saturating_sub(begun),
                 uses: 0,
+                contents: 0,
             };
             session.work(&mut commands).await
         }
@@ -183,6 +186,8 @@ struct Session {
     setup: Duration,
     /// Transactions so far.
     uses: u32,
+    /// Of these, those whose content was sent, or begun to be.
+    contents: u32,
 }
 
 impl Session {
@@ -237,6 +242,7 @@ impl Session {
             Ok(attempt) => attempt,
             Err(outcome) => return still_alive(outcome),
         };
+        let bulk = attempt.is_bulk();
         let prepared = attempt.prepare(&self.target, self.wire.capabilities());
         let (transaction, passage) = match prepared {
             Ok(prepared) => prepared,
@@ -244,12 +250,28 @@ impl Session {
                 return settle::settle_unfit(&self.relay, &self.target, attempt, &unfit).await;
             }
         };
+        let cost = Cost {
+            messages: 1,
+            recipients: attempt.places.len() as u64,
+        };
+        let (quotas, gateway) = (&self.relay.quotas, self.target.gateway());
+        let leave = quotas.take(&self.relay, gateway, cost, bulk).await;
+        if let Err(refusal) = leave {
+            return self.refused_by_quota(attempt, &refusal).await;
+        }
         self.uses += 1;
         let begun = host::clock::monotonic();
         // The mark reaches the disk while the envelope travels; no content goes out before it (I4).
         attempt.start_marking(&self.target.gateway().name);
         self.wire.begin(transaction);
-        let Some(report) = self.transact(&mut attempt, passage).await else {
+        let before = self.contents;
+        let report = self.transact(&mut attempt, passage).await;
+        if self.contents == before {
+            // Nobody counts a message without content.
+            let gateway = self.target.gateway();
+            self.relay.quotas.give_back(gateway, cost).await;
+        }
+        let Some(report) = report else {
             // The session is dropped before the final dot, so nothing was handed over.
             attempt.abandon(&self.relay).await;
             return AttemptEnd {
@@ -271,6 +293,19 @@ impl Session {
         }
     }
 
+    /// A message that there is no leave to send: it waits for its gateway, or alone.
+    async fn refused_by_quota(&self, attempt: Attempt, refusal: &quotas::Refusal) -> AttemptEnd {
+        match refusal.consequence(&self.target.gateway().name) {
+            Ok(trouble) => {
+                attempt.abandon(&self.relay).await;
+                still_alive(AttemptOutcome::GatewayDown(trouble))
+            }
+            Err(reason) => {
+                settle::settle_kept_back(&self.relay, &self.target, attempt, reason).await
+            }
+        }
+    }
+
     /// The transaction up to its report; `None` if we are at fault and the session must be dropped.
     async fn transact(
         &mut self,
@@ -287,6 +322,7 @@ impl Session {
                         return None;
                     }
                     let passage = passage.take()?;
+                    self.contents += 1;
                     if let Err(problem) = self.send_content(attempt, passage).await {
                         self.relay.log.warn(&format!(
                             "{}: not sent, since its content cannot be read: {problem}",

@@ -27,6 +27,7 @@ mod parts;
 mod password;
 mod place;
 mod put_off;
+mod quotas;
 mod record;
 mod relay;
 mod report;

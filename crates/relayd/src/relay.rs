@@ -17,6 +17,7 @@ use crate::door;
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::log::Log;
+use crate::quotas::Quotas;
 use crate::running::Running;
 use crate::way::{self, Numbers, Way};
 
@@ -39,6 +40,7 @@ pub(crate) struct Relay {
     /// What the disk did not take.
     pub(crate) kept: Kept,
     pub(crate) budgets: Budgets,
+    pub(crate) quotas: Quotas,
     /// The gateways' numbers.
     pub(crate) numbers: Numbers,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
@@ -76,6 +78,7 @@ impl Relay {
             guesses: door::Guesses::default(),
             kept: Kept::default(),
             budgets: Budgets::default(),
+            quotas: Quotas::default(),
             numbers: Numbers::default(),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),

@@ -104,6 +104,12 @@ async fn serve(
     for problem in relay.running().aliases.current().problems {
         relay.log.warn(&problem.to_string());
     }
+    if let Err(problem) = relay.quotas.load(&relay.spool) {
+        relay.log.write(&Line::Error {
+            service: "relayd",
+            text: &format!("what was sent before does not count in any quota: {problem}"),
+        });
+    }
     let dispatcher = tokio::spawn(Dispatcher::new(Arc::clone(&relay), inbox).run());
     // Before the doors open: what comes in afterwards must not be found a second time. Clients wait
     // in the sockets meanwhile, which are there already.

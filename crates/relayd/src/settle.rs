@@ -118,6 +118,25 @@ pub(crate) async fn settle_unfit(
     session_goes_on(record::conclude(relay, target.running(), attempt, findings).await)
 }
 
+/// Records and logs that a message has to wait, for a reason of our own.
+pub(crate) async fn settle_kept_back(
+    relay: &Arc<Relay>,
+    target: &Target,
+    attempt: Attempt,
+    reason: String,
+) -> AttemptEnd {
+    let finding = Finding {
+        kind: Some(OutcomeKind::Deferred),
+        code: StatusCode::new(4, 3, 2),
+        status: Status::Deferred,
+        text: reason,
+        advice: None,
+    };
+    let far = (log::Relay::None, "none");
+    let findings = alike(relay, &attempt, far, &finding, Timing::default());
+    session_goes_on(record::conclude(relay, target.running(), attempt, findings).await)
+}
+
 fn session_goes_on(outcome: AttemptOutcome) -> AttemptEnd {
     AttemptEnd {
         outcome,

@@ -174,7 +174,9 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Percent,
         Value("0%"),
         "10%",
-        "How much of each quota is kept back for urgent mail.",
+        "How much of each quota is kept for mail that is not bulk. A message is bulk if it has a \
+         Precedence of bulk, list or junk, a List-Id or List-Unsubscribe, or an Auto-Submitted \
+         other than no.",
     ),
     key(
         Gateway,
