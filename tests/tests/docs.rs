@@ -113,7 +113,7 @@ fn readme_examples_are_valid_settings() {
         .split("\n\n")
         .filter(|block| block.starts_with("    [gateway "))
         .collect::<Vec<_>>();
-    assert_eq!(blocks.len(), 6);
+    assert_eq!(blocks.len(), 7);
     for block in blocks {
         let settings = Settings::parse(block, "README.md");
         assert!(settings.is_ok(), "{block}\n{settings:?}");

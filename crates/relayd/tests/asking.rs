@@ -134,7 +134,7 @@ fn what_is_no_request_is_refused() {
     assert_eq!(rig.control("FLUSH-ID ABCDEF"), ["OK"]);
     let status = rig.control("STATUS");
     assert!(
-        status.contains(&"gateway main: up (sessions 0, ready 0)".to_owned()),
+        status.contains(&"gateway catch: up (sessions 0, ready 0)".to_owned()),
         "{status:?}"
     );
 }
