@@ -238,3 +238,59 @@ fn gateways_that_stand_side_by_side_share_the_mail() {
     // Less than 8 of 40 at even odds: once in 30,000 runs is too often for a test; less than 2 never.
     assert!(counts.iter().all(|count| *count >= 2), "{counts:?}");
 }
+
+#[test]
+fn held_mail_waits_until_it_is_released() {
+    let (mut main, other) = (sink(), sink());
+    let mut rig = relayd(
+        &main,
+        "",
+        &section("other", &other, "for_senders = other.example"),
+    );
+    main.close();
+    send(&rig, &["a@x.test"]);
+    send(&rig, &["b@x.test"]);
+    let listing = rig.expect_mailq("in 2 Requests.", LIMIT);
+    let id = listing
+        .lines()
+        .find(|line| line.contains("app@test.example"));
+    let id = id
+        .and_then(|line| line.split_whitespace().next())
+        .expect("an id");
+    let id = id.trim_end_matches(['*', '!']).to_owned();
+    let ctl = |rig: &Rig, arguments: &[&str]| succeed(rig.command("relayctl").args(arguments), b"");
+    ctl(&rig, &["hold", &id]);
+    assert!(rig.mailq().contains(&format!("{id}!")), "{}", rig.mailq());
+    assert!(
+        rig.log().contains(&format!("{id}: placed on hold")),
+        "{}",
+        rig.log()
+    );
+    // A flush and a restart leave it held, and the other goes.
+    rig.stop();
+    main.reopen();
+    rig.start();
+    rig.postqueue(&["-f"]);
+    main.expect(1, LIMIT);
+    rig.expect_mailq("in 1 Request.", LIMIT);
+    ctl(&rig, &["release", "--all"]);
+    main.expect(2, LIMIT);
+    rig.expect_empty_spool(LIMIT);
+    assert!(
+        rig.log().contains(&format!("{id}: released from hold")),
+        "{}",
+        rig.log()
+    );
+    // By who handed it in.
+    main.close();
+    send(&rig, &["c@x.test"]);
+    rig.expect_mailq("in 1 Request.", LIMIT);
+    let uid = format!("uid {}", nix::unistd::Uid::current());
+    ctl(&rig, &["hold", "--origin", "uid 4294967"]);
+    assert!(!rig.mailq().contains('!'), "{}", rig.mailq());
+    ctl(&rig, &["hold", "--origin", &uid]);
+    assert!(rig.mailq().contains('!'), "{}", rig.mailq());
+    ctl(&rig, &["release", "--recipient", "C@x.test"]);
+    main.reopen();
+    main.expect(3, LIMIT);
+}

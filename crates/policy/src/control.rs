@@ -5,8 +5,12 @@
 //! form of [`crate::listing::json_line`]; after an `OK` to `STATUS`, lines of `name: value`. Both
 //! end with `END count`, so that an answer that was cut off is noticed. Lines end in LF.
 
+mod selection;
+
 use crate::log::printable;
 use std::fmt;
+
+pub use selection::Selection;
 
 /// The longest request, in bytes, without its line end.
 pub const LONGEST_REQUEST: usize = 512;
@@ -26,6 +30,10 @@ pub enum Request {
     FlushId(String),
     /// `FLUSH-SITE site`: try the messages for one domain now: [`is_site`].
     FlushSite(String),
+    /// `HOLD which`: try these messages no more until they are released.
+    Hold(Selection),
+    /// `RELEASE which`: the end of that.
+    Release(Selection),
     /// `RELOAD`: read the settings again.
     Reload,
     /// `STATUS`: how relayd is doing.
@@ -71,6 +79,8 @@ impl Request {
             ("FLUSH", None) => Ok(Self::Flush),
             ("FLUSH-ID", Some(id)) if is_queue_name(id) => Ok(Self::FlushId(id.to_owned())),
             ("FLUSH-SITE", Some(site)) if is_site(site) => Ok(Self::FlushSite(site.to_owned())),
+            ("HOLD", Some(which)) => selected(which).map(Self::Hold),
+            ("RELEASE", Some(which)) => selected(which).map(Self::Release),
             ("RELOAD", None) => Ok(Self::Reload),
             ("STATUS", None) => Ok(Self::Status),
             _ => Err(RequestError::Syntax),
@@ -86,10 +96,16 @@ impl fmt::Display for Request {
             Self::Flush => f.write_str("FLUSH"),
             Self::FlushId(id) => write!(f, "FLUSH-ID {id}"),
             Self::FlushSite(site) => write!(f, "FLUSH-SITE {site}"),
+            Self::Hold(which) => write!(f, "HOLD {which}"),
+            Self::Release(which) => write!(f, "RELEASE {which}"),
             Self::Reload => f.write_str("RELOAD"),
             Self::Status => f.write_str("STATUS"),
         }
     }
+}
+
+fn selected(text: &str) -> Result<Selection, RequestError> {
+    Selection::parse(text).ok_or(RequestError::Syntax)
 }
 
 /// Whether a text could be the name of a queued message, by the rule of Postfix
@@ -282,6 +298,11 @@ mod tests {
             Request::FlushSite("example.com".to_owned()),
             Request::FlushSite("[192.0.2.1]".to_owned()),
             Request::FlushSite("[IPv6:2001:db8::1]".to_owned()),
+            Request::Hold(Selection::All),
+            Request::Hold(Selection::Id("76CAF9E03A2A".to_owned())),
+            Request::Release(Selection::Sender("<>".to_owned())),
+            Request::Release(Selection::Recipient("a b@x.example".to_owned())),
+            Request::Hold(Selection::Origin("uid 33".to_owned())),
             Request::Reload,
             Request::Status,
         ];
@@ -294,7 +315,11 @@ mod tests {
     fn anything_else_is_refused() {
         let long = [b'A'; LONGEST_REQUEST + 1];
         assert_eq!(Request::parse(&long), Err(RequestError::TooLong));
-        let bad: [&[u8]; 13] = [
+        let bad: [&[u8]; 17] = [
+            b"HOLD",
+            b"HOLD ALL x",
+            b"HOLD ID ../x",
+            b"RELEASE SENDER ",
             b"",
             b"list",
             b"LIST ",

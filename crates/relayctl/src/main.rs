@@ -4,6 +4,7 @@
 
 mod emergency;
 mod knowledge;
+mod queue;
 mod user;
 
 use std::io::{self, Write};
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
     let done = match matches.subcommand() {
         Some(("reload", _)) => control::command(&paths.run, &Request::Reload),
         Some(("flush", _)) => control::command(&paths.run, &Request::Flush),
+        Some(("hold", arguments)) => queue::hold(&paths.run, arguments),
+        Some(("release", arguments)) => queue::release(&paths.run, arguments),
         _ => status(&paths),
     };
     match done {
@@ -67,6 +70,14 @@ fn command_line() -> Command {
                 .about("Read the settings again; those in force stay if the new ones are wrong"),
         )
         .subcommand(Command::new("flush").about("Try everything that waits now"))
+        .subcommand(queue::command_line(
+            "hold",
+            "Try some messages no more until they are released",
+        ))
+        .subcommand(queue::command_line(
+            "release",
+            "Release messages that are held",
+        ))
         .subcommand(Command::new("status").about("Show the gateway and the queue"))
         .subcommand(
             Command::new("providers")

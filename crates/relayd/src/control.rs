@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::control::{Answer, Class, End, LONGEST_REQUEST, Request, StatusLine};
+use policy::control::{Answer, Class, End, LONGEST_REQUEST, Request, Selection, StatusLine};
 use policy::listing;
 use policy::schedule::{Flush, GatewaySummary, Out};
 use policy::settings::Users;
+use spool::Queue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
@@ -120,6 +121,9 @@ async fn denied(relay: &Relay, caller: u32, request: &Request) -> Option<Answer>
             (&running.settings.flush_users, "flush the mail queue")
         }
         Request::Reload => (&Users::List(Vec::new()), "reload the settings"),
+        Request::Hold(_) | Request::Release(_) => {
+            (&Users::List(Vec::new()), "hold or release mail")
+        }
     };
     let login = relay.login_of(caller).await;
     if allowed.allows(login.as_deref()) {
@@ -150,6 +154,8 @@ async fn carry_out(relay: &Arc<Relay>, request: Request, caller: u32) -> Answer 
             }
             Answer::Ok
         }
+        Request::Hold(which) => hold(relay, &which, true).await,
+        Request::Release(which) => hold(relay, &which, false).await,
         Request::Reload => match relay.reload().await {
             Ok(()) => Answer::Ok,
             Err(problem) => Answer::Err {
@@ -161,13 +167,30 @@ async fn carry_out(relay: &Arc<Relay>, request: Request, caller: u32) -> Answer 
     }
 }
 
+/// Holds or releases what is selected, and answers when that is done.
+async fn hold(relay: &Relay, which: &Selection, held: bool) -> Answer {
+    let ids = relay
+        .index
+        .ids_where(|item| item.is_selected(which) && (item.meta.queue == Queue::Hold) != held);
+    let (done, answer) = oneshot::channel();
+    let asked = relay.events.send(Event::Keep { ids, held, done }).await;
+    match (asked, answer.await) {
+        (Ok(()), Ok(())) => Answer::Ok,
+        _ => shutting_down(),
+    }
+}
+
 async fn tell(relay: &Relay, flush: Flush) -> Answer {
     match relay.events.send(Event::Flush(flush)).await {
         Ok(()) => Answer::Ok,
-        Err(_) => Answer::Err {
-            class: Class::Failed,
-            text: "relayd is shutting down".to_owned(),
-        },
+        Err(_) => shutting_down(),
+    }
+}
+
+fn shutting_down() -> Answer {
+    Answer::Err {
+        class: Class::Failed,
+        text: "relayd is shutting down".to_owned(),
     }
 }
 

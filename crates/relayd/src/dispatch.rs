@@ -2,6 +2,7 @@
 //! and what it decides is carried out. Nobody else decides what is tried next.
 
 mod gateways;
+mod holds;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::{delivery, expire, put_off};
 
 pub(crate) use gateways::{GatewayState, States};
 use gateways::{gateways, limits};
+use holds::Holds;
 
 /// How long transactions under way may take once relayd is told to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -47,6 +49,12 @@ pub(crate) enum Event {
     Flush(Flush),
     /// The entry was put on hold.
     Hold(QueueId),
+    /// An admin wants these held or released; who asks hears when it is done.
+    Keep {
+        ids: Vec<QueueId>,
+        held: bool,
+        done: oneshot::Sender<()>,
+    },
     /// Who asks is answered with how the gateways do.
     AskGateways(oneshot::Sender<States>),
     SettingsChanged,
@@ -88,6 +96,8 @@ pub(crate) struct Dispatcher {
     refused_passwords: BTreeMap<GatewayId, Stamp>,
     /// When their files were last looked at.
     looked_at: Instant,
+    /// What an admin wants held or released.
+    holds: Holds,
     /// Gateways whose mail goes through others.
     passed: BTreeMap<GatewayId, Out>,
 }
@@ -105,6 +115,7 @@ impl Dispatcher {
             suspended: VecDeque::new(),
             refused_passwords: BTreeMap::new(),
             looked_at: Instant::now(),
+            holds: Holds::default(),
             passed: BTreeMap::new(),
         }
     }
@@ -115,6 +126,7 @@ impl Dispatcher {
         // nothing about the gateway.
         while self.take_batch().await && !self.relay.is_stopping() {
             self.look_at_password();
+            self.move_held().await;
             self.carry_out();
             self.tell_who_takes_over();
             self.put_off().await;
@@ -142,7 +154,7 @@ impl Dispatcher {
     }
 
     async fn next_event(&mut self) -> Option<Event> {
-        if !self.suspended.is_empty() {
+        if !self.suspended.is_empty() || !self.holds.is_empty() {
             return self.inbox.try_recv().ok();
         }
         let timer = self
@@ -175,6 +187,7 @@ impl Dispatcher {
             Event::AttemptEnded { session, id, end } => self.attempt_ended(session, id, end),
             Event::Flush(what) => self.scheduler.flush(&now, what),
             Event::Hold(id) => self.scheduler.hold(id),
+            Event::Keep { ids, held, done } => self.keep(ids, held, done),
             Event::AskGateways(answer) => {
                 let _ = answer.send(self.states());
             }
@@ -251,6 +264,7 @@ impl Dispatcher {
         }
         self.relay.index.update(id, |item| item.active = false);
         let partly = end.outcome != AttemptOutcome::Finished;
+        self.holds.attempt_ended(id, partly);
         self.scheduler
             .attempt_ended(&relay::now(), session, id, end);
         if partly && self.has_several_gateways() {

@@ -6,6 +6,8 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{Address, QueueId};
+use policy::budget;
+use policy::control::Selection;
 use policy::listing::{QueueName, QueueRecord, QueuedRecipient};
 use policy::schedule::GatewayId;
 use spool::{Meta, Queue};
@@ -136,6 +138,24 @@ impl Item {
             size: meta.size,
             sender: meta.envelope.sender.as_ref().map(Address::to_string),
             recipients,
+        }
+    }
+
+    /// Whether an admin's selection means it.
+    pub(crate) fn is_selected(&self, selection: &Selection) -> bool {
+        let meta = &self.meta;
+        let sender = meta.envelope.sender.as_ref();
+        match selection {
+            Selection::All => true,
+            Selection::Id(id) => *id == meta.id.to_string(),
+            Selection::Sender(text) => sender
+                .map_or("<>", Address::as_str)
+                .eq_ignore_ascii_case(text),
+            Selection::Recipient(text) => meta
+                .pending()
+                .filter_map(|place| meta.envelope.recipients.get(place as usize))
+                .any(|recipient| recipient.address.as_str().eq_ignore_ascii_case(text)),
+            Selection::Origin(text) => budget::account(&meta.origin.submitter) == *text,
         }
     }
 

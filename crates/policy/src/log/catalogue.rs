@@ -30,6 +30,7 @@ pub enum Kind {
     TooManyErrors,
     NonSmtp,
     LoginFailed,
+    Held,
     Started,
     Reloaded,
     Stopping,
@@ -265,6 +266,13 @@ pub const CATALOGUE: &[Entry] = &[
         "warning: unknown[192.0.2.5]: SASL PLAIN authentication failed: authentication failure, \
          sasl_username=app",
         "A client gave a wrong user name or password.",
+    ),
+    info(
+        Kind::Held,
+        "postsuper",
+        "76CAF9E03A2A: placed on hold",
+        "An admin had the message held (relayctl hold), or, with the words released from hold, let it \
+         go again (relayctl release).",
     ),
     info(
         Kind::Started,

@@ -165,6 +165,7 @@ impl Line<'_> {
             Line::TooManyErrors { .. } => Kind::TooManyErrors,
             Line::NonSmtp { .. } => Kind::NonSmtp,
             Line::LoginFailed { .. } => Kind::LoginFailed,
+            Line::Held { .. } => Kind::Held,
             Line::Started { .. } => Kind::Started,
             Line::Reloaded { .. } => Kind::Reloaded,
             Line::Stopping { .. } => Kind::Stopping,

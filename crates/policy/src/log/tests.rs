@@ -4,6 +4,7 @@ use super::catalogue::{CATALOGUE, Kind, manual};
 mod examples;
 
 use super::*;
+use mail::StatusCode;
 
 const ID: QueueId = QueueId::from_number(0x76CA_F9E0_3A2A);
 

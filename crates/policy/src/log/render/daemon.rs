@@ -6,6 +6,8 @@ use crate::log::Line;
 impl Line<'_> {
     pub(super) fn text_of_daemon(&self) -> String {
         match *self {
+            Line::Held { id, held: true } => format!("{id}: placed on hold"),
+            Line::Held { id, held: false } => format!("{id}: released from hold"),
             Line::Started { version, settings } => {
                 format!("daemon started -- version {version}, configuration {settings}")
             }

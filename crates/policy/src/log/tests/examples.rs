@@ -12,6 +12,7 @@ pub(super) fn daemon(kind: Kind) -> Option<Line<'static>> {
     let denied = "User joe(1000) is not allowed to view the mail queue";
     let why = "checksum does not match";
     Some(match kind {
+        Kind::Held => Line::Held { id: ID, held: true },
         Kind::Started => Line::Started {
             version: "0.1.0",
             settings: SETTINGS,
