@@ -204,31 +204,48 @@ fn applied(value: &[u8], edits: &[Edit]) -> Vec<u8> {
     out
 }
 
-/// The list folded after commas and at blanks, if a line of it is too long with the field's name.
+/// The list folded at blanks, after commas and around comments and names, if a line of it is too long
+/// with the field's name. Nothing within an address, nor within a word, is parted.
 fn folded(value: &[u8]) -> Vec<u8> {
     let mut lines = value.split(|byte| *byte == b'\n');
     if lines.all(|line| line.len() <= ADDRESS_LIMIT) {
         return value.to_vec();
     }
+    let tokens = scan(value);
     let mut out = Vec::with_capacity(value.len() + value.len() / 256);
     let mut column = WORD_LIMIT / 2;
     let mut copied = 0;
-    let mut after_comma = false;
-    for token in scan(value) {
-        let gap = &value[copied..token.start];
-        let text = &value[token.start..token.end];
+    let mut rest = &tokens[..];
+    while let Some(first) = rest.first() {
+        let together = rest
+            .windows(2)
+            .take_while(|pair| !is_place(&pair[0], &pair[1]));
+        let (run, after) = rest.split_at(together.count() + 1);
+        let end = run.last().map_or(first.end, |last| last.end);
+        let (gap, text) = (&value[copied..first.start], &value[first.start..end]);
         if gap.contains(&b'\n') {
             column = 0;
-        } else if column + gap.len() + text.len() > WORD_LIMIT && (after_comma || !gap.is_empty()) {
+        } else if column + gap.len() + text.len() > WORD_LIMIT && (copied > 0 || !gap.is_empty()) {
             out.extend_from_slice(if gap.is_empty() { b"\r\n " } else { b"\r\n" });
             column = 0;
         }
         out.extend_from_slice(gap);
         out.extend_from_slice(text);
         column += gap.len() + text.len();
-        after_comma = token.is(b',') || token.is(b';');
-        copied = token.end;
+        copied = end;
+        rest = after;
     }
     out.extend_from_slice(&value[copied..]);
     out
+}
+
+/// Whether a line may end between these tokens, one behind the other.
+const fn is_place(one: &Token, next: &Token) -> bool {
+    let behind = matches!(one.kind, Kind::Comment | Kind::Special(b'>'));
+    let before = matches!(next.kind, Kind::Comment | Kind::Special(b'<'));
+    // A comma stays with what it ends.
+    let ends = matches!(next.kind, Kind::Special(b',' | b';'));
+    one.end != next.start
+        || matches!(one.kind, Kind::Special(b',' | b';'))
+        || (behind || before) && !ends
 }

@@ -1,6 +1,8 @@
 //! Address lists in ASCII and short lines.
 
 use super::*;
+use crate::header::HeaderBlock;
+use crate::mailboxes;
 
 #[test]
 fn addresses_keep_their_form() {
@@ -100,5 +102,54 @@ fn a_backslash_does_not_cut_a_line_end_in_two() {
             out.is_ascii() && !out.replace("\r\n", "").contains(['\r', '\n']),
             "{out:?}"
         );
+    }
+}
+
+/// A list that must be written anew, of addresses up to the longest that is kept, with and without names and comments,
+/// and with blanks or none between them.
+fn address_list() -> impl Strategy<Value = String> {
+    let address = (1..300_usize, 1..300_usize, 1..300_usize)
+        .prop_map(|(a, b, c)| format!("{}.{}@{}.x", "a".repeat(a), "b".repeat(b), "c".repeat(c)));
+    let comment = prop_oneof![
+        Just(String::new()),
+        (1..890_usize).prop_map(|n| format!("({})", "k".repeat(n))),
+        Just("(\u{fc})".to_owned()),
+    ];
+    let name = prop_oneof![
+        Just(String::new()),
+        (1..890_usize).prop_map(|n| format!("\"{}\"", "n".repeat(n))),
+        Just("J\u{fc}rgen".to_owned()),
+    ];
+    let blank = || prop_oneof![Just(""), Just(" ")];
+    let parts = (name, comment.clone(), address, comment, blank(), blank());
+    let one = parts.prop_map(|(name, before, address, after, one, two)| {
+        if name.is_empty() {
+            format!("{before}{one}{address}{two}{after}")
+        } else {
+            format!("{name}{one}<{address}>{two}{after}")
+        }
+    });
+    let list = proptest::collection::vec((one, blank()), 1..6);
+    list.prop_map(|items| {
+        let items = items
+            .into_iter()
+            .map(|(item, blank)| format!("{item},{blank}"));
+        items.collect::<String>() + "\u{e4} <last@x.y>"
+    })
+}
+
+proptest! {
+    #[test]
+    fn long_addresses_live_whatever_is_glued_to_them(list in address_list()) {
+        let message = format!("To: {list}\r\n\r\n");
+        let (out, _) = repaired(&message, SEVEN);
+        prop_assert!(words::fits(out.as_bytes()), "{}", out);
+        let addresses = |text: &str| {
+            let block = HeaderBlock::split(text.as_bytes()).0;
+            let found = mailboxes::parse(block.get("To").unwrap().value());
+            let shown = found.into_iter().map(|mailbox| mailbox.address.map(|a| a.to_string()));
+            shown.collect::<Vec<_>>()
+        };
+        prop_assert_eq!(addresses(&out), addresses(&message));
     }
 }
