@@ -5,19 +5,17 @@
 //! account of relayd must be able to read it even while root still runs the program; otherwise a
 //! line such as `:include:/etc/shadow` would work at the start and at no other time.
 
-use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::libc::{O_NOCTTY, O_NONBLOCK};
 use policy::aliases::Aliases;
 use policy::rewrite::Map;
 use policy::settings::Problem;
 
 use crate::secret::Keeper;
+use crate::trusted::{Owner, Refusal, read};
 
 /// The alias file that may be missing: a fresh system has none.
 pub const DEFAULT_FILE: &str = "/etc/aliases";
@@ -56,7 +54,8 @@ pub fn load_map(file: Option<&Path>, keeper: &Keeper) -> Result<Map, String> {
 
 /// Reads a file that root or relayd's account keeps; the rules for the file are those of [`load`].
 pub(crate) fn read_of_admin(file: &Path, keeper: &Keeper) -> Result<Vec<u8>, String> {
-    read(file, keeper, Owner::RootOrKeeper).map_err(|refusal| problem(file, refusal).to_string())
+    read(file, keeper, Owner::RootOrKeeper, LONGEST)
+        .map_err(|refusal| problem(file, refusal).to_string())
 }
 
 /// The aliases in force. Asking for them costs one look at each file's status, and reads the files
@@ -174,7 +173,7 @@ fn load_noting(
     keeper: &Keeper,
     watched: &mut Vec<Watched>,
 ) -> Result<Aliases, Problem> {
-    let text = match read(file, keeper, Owner::RootOrKeeper) {
+    let text = match read(file, keeper, Owner::RootOrKeeper, LONGEST) {
         Ok(text) => text,
         Err(Refusal::Io(error))
             if error.kind() == io::ErrorKind::NotFound && file == Path::new(DEFAULT_FILE) =>
@@ -186,41 +185,13 @@ fn load_noting(
     let mut include = |name: &str| {
         let path = PathBuf::from(name);
         watched.push((path.clone(), Stamp::of(&path)));
-        read(&path, keeper, Owner::Root).map_err(|refusal| match refusal {
+        read(&path, keeper, Owner::Root, LONGEST).map_err(|refusal| match refusal {
             Refusal::Io(error) => error.to_string(),
             Refusal::Unsafe { message, remedy } => format!("{message} ({remedy})"),
         })
     };
     let name = file.display().to_string();
     Ok(Aliases::parse(&text, &name, &mut include))
-}
-
-/// Who may own a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Root,
-    RootOrKeeper,
-}
-
-/// Why a file is not used.
-enum Refusal {
-    Io(io::Error),
-    Unsafe { message: String, remedy: String },
-}
-
-impl Refusal {
-    fn new<T>(message: impl Into<String>, remedy: impl fmt::Display) -> Result<T, Self> {
-        Err(Self::Unsafe {
-            message: message.into(),
-            remedy: remedy.to_string(),
-        })
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 fn problem(file: &Path, refusal: Refusal) -> Problem {
@@ -237,75 +208,6 @@ fn problem(file: &Path, refusal: Refusal) -> Problem {
         message,
         remedy,
     }
-}
-
-fn read(path: &Path, keeper: &Keeper, owner: Owner) -> Result<Vec<u8>, Refusal> {
-    // O_NONBLOCK: a fifo must not hold the program up before it is seen to be one.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NONBLOCK | O_NOCTTY)
-        .open(path)?;
-    check_file(&file, keeper, owner)?;
-    check_folder(path)?;
-    check_folder(&path.canonicalize()?)?;
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// Looks at the open file, not at its name, which could by now be another file's.
-fn check_file(file: &File, keeper: &Keeper, owner: Owner) -> Result<(), Refusal> {
-    let status = file.metadata()?;
-    if !status.is_file() {
-        return Refusal::new("it is not a regular file", "put a file there");
-    }
-    let (uid, mode) = (status.uid(), status.mode() & 0o7777);
-    if uid != 0 && (owner == Owner::Root || uid != keeper.uid) {
-        let owners = match owner {
-            Owner::Root => "root",
-            Owner::RootOrKeeper => "root or the account of relayd",
-        };
-        let message = format!("it belongs to uid {uid} and must belong to {owners}");
-        return Refusal::new(message, "chown root it");
-    }
-    if mode & 0o022 != 0 {
-        let message = format!("it is writable by others than its owner (mode {mode:04o})");
-        return Refusal::new(message, "chmod go-w it");
-    }
-    if !is_readable(&status, keeper) {
-        let message = format!("the account of relayd cannot read it (mode {mode:04o})");
-        return Refusal::new(message, "chmod o+r it, if it is the right file");
-    }
-    Ok(())
-}
-
-fn is_readable(status: &Metadata, keeper: &Keeper) -> bool {
-    let bit = if keeper.uid == 0 {
-        return true;
-    } else if status.uid() == keeper.uid {
-        0o400
-    } else if keeper.groups.contains(&status.gid()) {
-        0o040
-    } else {
-        0o004
-    };
-    status.mode() & bit != 0
-}
-
-/// Whoever may write the folder may put another file in the place of this one.
-fn check_folder(path: &Path) -> Result<(), Refusal> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mode = std::fs::metadata(folder)?.mode() & 0o7777;
-    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        let folder = folder.display();
-        let message =
-            format!("its folder {folder} is writable by others than its owner (mode {mode:04o})");
-        return Refusal::new(message, format!("chmod go-w {folder}"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use policy::settings::{Emergency, Essentials, Paths, Problem, Settings};
+
+use crate::secret::Keeper;
+use crate::trusted::{self, Owner, Refusal};
 
 /// Where the settings are, unless [`VARIABLE`] names another file.
 pub const DEFAULT_FILE: &str = "/etc/relayd/relayd.conf";
@@ -34,6 +36,15 @@ pub enum ConfigError {
         /// What the system said.
         error: io::Error,
     },
+    /// The file must not be used: others could have written it, or it is no file.
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The file was read and is wrong; at least one problem.
     Invalid(Vec<Problem>),
 }
@@ -57,6 +68,11 @@ impl fmt::Display for ConfigError {
                     "{path}: {error}. Create it, or name another file in {VARIABLE}."
                 )
             }
+            Self::Unsafe {
+                path,
+                message,
+                remedy,
+            } => write!(f, "{}: {message}; {remedy}", path.display()),
             Self::Invalid(problems) => {
                 for (number, problem) in problems.iter().enumerate() {
                     let separator = if number == 0 { "" } else { "\n" };
@@ -86,15 +102,21 @@ pub fn file() -> PathBuf {
 
 /// Reads the settings at `path`; relative paths in it count from its folder.
 ///
+/// The file must be a regular one, or a link to one, of root or of the user that this process runs
+/// as, and neither it nor its folder writable by others or by a group: settings name commands that
+/// are run, and say where all mail goes.
+///
 /// # Errors
-/// It is missing, cannot be read, is longer than 1 MiB, is not UTF-8, or does not hold valid
-/// settings. A daemon ends with status 78 then.
+/// It is missing, cannot be read, is not such a file, is longer than 1 MiB, is not UTF-8, or does not
+/// hold valid settings. A daemon ends with status 78 then.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable {
         path: path.to_owned(),
         error,
     };
-    let bytes = read_bytes(path).map_err(unreadable)?;
+    let keeper = Keeper::this_process();
+    let read = trusted::read(path, &keeper, Owner::RootOrKeeper, LONGEST + 1);
+    let bytes = bounded(path, read)?;
     let not_utf8 = |error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error));
     let text = String::from_utf8(bytes).map_err(not_utf8)?;
     let name = path.display().to_string();
@@ -104,16 +126,18 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 }
 
 /// Reads from the settings at `path` what the programs that hand mail in need, however wrong the
-/// rest of the file is.
+/// rest of the file is, and whoever owns it: in a user namespace, root's files belong to nobody. What
+/// these programs do with it they do with the rights of their caller.
 ///
 /// # Errors
-/// It is missing, cannot be read, is longer than 1 MiB, or its `[paths]` is wrong.
+/// It is missing, cannot be read, is not a regular file, is longer than 1 MiB, or its `[paths]` is
+/// wrong.
 pub fn load_essentials(path: &Path) -> Result<Essentials, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable {
         path: path.to_owned(),
         error,
     };
-    let bytes = read_bytes(path).map_err(unreadable)?;
+    let bytes = bounded(path, trusted::read_any(path, LONGEST + 1))?;
     let (text, name) = (String::from_utf8_lossy(&bytes), path.display().to_string());
     let mut essentials = Essentials::parse(&text, &name).map_err(ConfigError::Invalid)?;
     essentials.resolve_paths(&folder_of(path).map_err(unreadable)?);
@@ -142,18 +166,22 @@ fn folder_of(path: &Path) -> io::Result<PathBuf> {
     Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "longer than 1 MiB",
-        ));
+/// What was read of the file, if that is all of it.
+fn bounded(path: &Path, read: Result<Vec<u8>, Refusal>) -> Result<Vec<u8>, ConfigError> {
+    let path = path.to_owned();
+    match read {
+        Ok(bytes) if bytes.len() as u64 > LONGEST => {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "longer than 1 MiB");
+            Err(ConfigError::Unreadable { path, error })
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(Refusal::Io(error)) => Err(ConfigError::Unreadable { path, error }),
+        Err(Refusal::Unsafe { message, remedy }) => Err(ConfigError::Unsafe {
+            path,
+            message,
+            remedy,
+        }),
     }
-    Ok(bytes)
 }
 
 /// The folders that are used where no settings file says otherwise.
@@ -213,9 +241,47 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_end_is_not_read_without_end() {
-        let error = load(Path::new("/dev/zero")).unwrap_err();
+    fn a_file_that_is_too_long_or_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        std::fs::write(&file, "#".repeat(1024 * 1024 + 1)).unwrap();
+        let error = load(&file).unwrap_err();
         assert!(error.to_string().contains("longer than 1 MiB"), "{error}");
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        for place in [folder.path(), Path::new("/dev/zero"), &fifo] {
+            for error in [
+                load(place).unwrap_err(),
+                load_essentials(place).unwrap_err(),
+            ] {
+                let text = error.to_string();
+                assert!(text.contains("it is not a regular file"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_others_can_write_are_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("relayd.conf");
+        std::fs::write(&file, MINIMAL).unwrap();
+        let change = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for mode in [0o620, 0o602] {
+            change(&file, mode);
+            let error = load(&file).unwrap_err().to_string();
+            assert!(error.contains("writable by others"), "{error}");
+            // Whoever hands mail in does it by his own rights.
+            load_essentials(&file).unwrap();
+        }
+        change(&file, 0o600);
+        change(folder.path(), 0o777);
+        let error = load(&file).unwrap_err().to_string();
+        assert!(error.contains("its folder"), "{error}");
+        change(folder.path(), 0o1777);
+        load(&file).unwrap();
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod aliases;
 pub mod budget;
 pub mod bulk;
 pub mod control;
+pub mod durability;
 pub mod from;
 pub mod listing;
 pub mod log;

@@ -276,6 +276,8 @@ pub enum Line<'a> {
         name: &'a str,
         /// The queue it was in.
         queue: &'a str,
+        /// Whether it lies in `corrupt` now; else it could not be moved.
+        moved: bool,
         /// What is wrong with it.
         why: &'a str,
     },

@@ -308,6 +308,7 @@ fn unopened(relay: &Relay, id: QueueId, error: &SpoolError) -> AttemptOutcome {
             relay.log.write(&Line::Damaged {
                 name: &id.to_string(),
                 queue: queue.unwrap_or(Queue::Incoming).name(),
+                moved: !relay.spool.holds(id),
                 why: &why.to_string(),
             });
             relay.index.remove(id);

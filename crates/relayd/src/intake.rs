@@ -67,13 +67,12 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
                 Err(problem) => trouble = Some(problem),
             },
             Dropped::TakenBefore { .. } => {}
-            Dropped::Rejected { name, why, .. } => {
-                relay.log.write(&Line::Damaged {
-                    name: &name,
-                    queue: "maildrop",
-                    why: &why.to_string(),
-                });
-            }
+            Dropped::Rejected {
+                name,
+                why,
+                moved_to,
+                ..
+            } => log_damaged(relay, &name, moved_to.is_some(), &why.to_string()),
         }
     }
     if count > 0 {
@@ -107,15 +106,20 @@ async fn take_one(relay: &Arc<Relay>, file: DropFile) -> Result<Option<Meta>, St
         Err(AcceptError::Spool(error)) => Err(error.to_string()),
         Err(AcceptError::Internal(problem)) => Err(problem),
         Err(fault) => {
-            relay.log.write(&Line::Damaged {
-                name: &name,
-                queue: "maildrop",
-                why: &fault.to_string(),
-            });
-            let aside = tokio::task::spawn_blocking(move || file.set_aside()).await;
-            flat(aside).map(|_| None)
+            let aside = flat(tokio::task::spawn_blocking(move || file.set_aside()).await);
+            log_damaged(relay, &name, aside.is_ok(), &fault.to_string());
+            aside.map(|_| None)
         }
     }
+}
+
+fn log_damaged(relay: &Relay, name: &str, moved: bool, why: &str) {
+    relay.log.write(&Line::Damaged {
+        name,
+        queue: "maildrop",
+        moved,
+        why,
+    });
 }
 
 /// What came of work on the disk, as text where it failed.

@@ -132,7 +132,11 @@ fn check(file: &Path) -> Result<(), Failure> {
     if let Some(account) = account_to_become(file)? {
         become_for_good(&account)?;
     }
-    Running::load(file).map(|_| ()).map_err(Failure::config)
+    let running = Running::load(file).map_err(Failure::config)?;
+    if let Some(warning) = running.spool_warning() {
+        eprintln!("relayd: warning: {warning}");
+    }
+    Ok(())
 }
 
 fn start(file: &Path) -> Result<(), Failure> {

@@ -115,6 +115,14 @@ impl Running {
         })
     }
 
+    /// Where the queue is, if what is written there may not stay there.
+    pub(crate) fn spool_warning(&self) -> Option<String> {
+        let spool = &self.settings.paths.spool;
+        // What cannot be looked at is found out when it is used.
+        let storage = host::filesystem::storage_of(spool).ok()?;
+        policy::durability::warning(&spool.to_string_lossy(), storage)
+    }
+
     /// How addresses of envelopes are completed and rewritten.
     pub(crate) fn rules(&self) -> Rules<'_> {
         Rules {

@@ -80,6 +80,9 @@ pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<
 fn open_spool(root: &Path) -> Result<Spool<RealDisk>, Failure> {
     Spool::open(RealDisk, root).map_err(|error| match error.kind {
         ErrorKind::AnotherRelayd => another_runs(root),
+        ErrorKind::Mode { wanted, .. } => Failure::config(format!(
+            "{error}; look at what is in it, then chmod {wanted:04o} it"
+        )),
         _ => Failure::new(ExitStatus::CannotCreate, error.to_string()),
     })
 }
@@ -100,6 +103,9 @@ async fn serve(
         version: env!("CARGO_PKG_VERSION"),
         settings: &relay.file().to_string_lossy(),
     });
+    if let Some(warning) = relay.running().spool_warning() {
+        relay.log.warn(&warning);
+    }
     // Told now and not with the first message. They keep nothing from starting.
     for problem in relay.running().aliases.current().problems {
         relay.log.warn(&problem.to_string());
@@ -162,11 +168,15 @@ async fn recover(relay: &Arc<Relay>) -> Result<(), Failure> {
                 relay.queued(*meta).await;
             }
             Found::Damaged {
-                name, queue, why, ..
+                name,
+                queue,
+                why,
+                moved_to,
             } => {
                 relay.log.write(&Line::Damaged {
                     name: &name,
                     queue: queue.name(),
+                    moved: moved_to.is_some(),
                     why: &why.to_string(),
                 });
             }

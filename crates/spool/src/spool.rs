@@ -94,6 +94,14 @@ impl<D: Disk> Spool<D> {
         self.inner.verified_content(id).map(|(_, content)| content)
     }
 
+    /// Whether there is an entry of this id, damaged or not, in one of the queues from which mail is
+    /// sent. False where that cannot be told.
+    #[must_use]
+    pub fn holds(&self, id: QueueId) -> bool {
+        let found = self.inner.folders.find(&*self.inner.disk, id);
+        matches!(found, Ok(Some(_)))
+    }
+
     /// Moves an entry to another queue. Nothing happens if it lies there already.
     ///
     /// A move to or from `hold` or `corrupt` is durable after the next [`Spool::sync_retired`];

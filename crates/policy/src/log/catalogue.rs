@@ -347,7 +347,8 @@ pub const CATALOGUE: &[Entry] = &[
         "relayd",
         "error: damaged entry 76CAF9E03A2A moved from deferred to corrupt: checksum does not match",
         "A file of the queue cannot be read and was set aside. relayd-spool(5) tells what is in \
-         it.",
+         it. Where the system does not let it be moved it is left in its folder, and the line says \
+         so.",
     ),
     warning(
         Kind::Uncertain,

@@ -28,11 +28,18 @@ impl Line<'_> {
                 format!("{who} hands in more than {rate}: its mail is {fate}")
             }
             Line::WithinRate { origin } => format!("{} is within its rate again", word(origin)),
-            Line::Damaged { name, queue, why } => {
-                format!(
-                    "damaged entry {} moved from {queue} to corrupt: {why}",
-                    word(name)
-                )
+            Line::Damaged {
+                name,
+                queue,
+                moved,
+                why,
+            } => {
+                let name = word(name);
+                if moved {
+                    format!("damaged entry {name} moved from {queue} to corrupt: {why}")
+                } else {
+                    format!("damaged entry {name} left in {queue}: {why}")
+                }
             }
             Line::Uncertain { id, gateway } => format!(
                 "{id}: gateway {} may have taken this message, its answer is not known; \

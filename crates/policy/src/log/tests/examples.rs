@@ -34,6 +34,7 @@ pub(super) fn daemon(kind: Kind) -> Option<Line<'static>> {
         Kind::Damaged => Line::Damaged {
             name: "76CAF9E03A2A",
             queue: "deferred",
+            moved: true,
             why,
         },
         Kind::Uncertain => Line::Uncertain {
