@@ -50,6 +50,8 @@ pub struct Access {
     pub domain: String,
     /// Lines for the top of the file, such as `queue_lifetime = 1d`.
     pub top: String,
+    /// `[aliases] file`.
+    pub aliases: &'static str,
     /// Further lines for `[log]`.
     pub log: String,
     /// Further lines for `[gateway main]`.
@@ -70,6 +72,7 @@ impl Access {
             max_connections: 4,
             domain: DOMAIN.to_owned(),
             top: String::new(),
+            aliases: "none",
             log: String::new(),
             more: String::new(),
             sections: String::new(),
@@ -87,6 +90,7 @@ impl Access {
             max_connections: 4,
             domain: DOMAIN.to_owned(),
             top: String::new(),
+            aliases: "none",
             log: String::new(),
             more: String::new(),
             sections: String::new(),
@@ -391,9 +395,10 @@ impl Rig {
         let at = self.root.display();
         let mut text = format!(
             "hostname = relay.{DOMAIN}\ndomain = {}\n{user}{}\n[paths]\nspool = spool\nrun = run\n\n\
-             [aliases]\nfile = none\n[log]\nto = {at}/log/mail\n{}\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
+             [aliases]\nfile = {}\n[log]\nto = {at}/log/mail\n{}\n[gateway main]\nhost = 127.0.0.1\nport = {}\ntls = {}\nmax_connections = {}\n{}",
             access.domain,
             access.top,
+            access.aliases,
             access.log,
             access.port,
             access.tls,

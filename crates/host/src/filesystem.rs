@@ -8,10 +8,10 @@ use nix::sys::statfs::{
 };
 use policy::durability::Storage;
 
-/// `RAMFS_MAGIC` of linux/magic.h, and `CIFS_SUPER_MAGIC` and `SMB2_SUPER_MAGIC`, which nix does not have.
-const RAMFS: i64 = 0x8584_58f6;
-const CIFS: i64 = 0xff53_4d42;
-const SMB2: i64 = 0xfe53_4d42;
+/// `RAMFS_MAGIC`, `CIFS_SUPER_MAGIC` and `SMB2_SUPER_MAGIC` of linux/magic.h, which nix does not have.
+const RAMFS: FsType = FsType(0x8584_58f6);
+const CIFS: FsType = FsType(0xff53_4d42);
+const SMB2: FsType = FsType(0xfe53_4d42);
 
 /// The kind of file system that `folder` is on, or would be if it were made.
 ///
@@ -20,14 +20,15 @@ const SMB2: i64 = 0xfe53_4d42;
 pub fn storage_of(folder: &Path) -> io::Result<Storage> {
     let place = folder.ancestors().find(|place| place.exists());
     let kind = statfs(place.unwrap_or(Path::new("/")))?.filesystem_type();
-    let number = |kind: FsType| i64::try_from(kind.0).unwrap_or_default() & 0xffff_ffff;
-    Ok(match number(kind) {
-        RAMFS => Storage::Memory,
-        CIFS | SMB2 => Storage::Network,
-        _ if kind == TMPFS_MAGIC => Storage::Memory,
-        _ if kind == OVERLAYFS_SUPER_MAGIC => Storage::Overlay,
-        _ if kind == NFS_SUPER_MAGIC || kind == SMB_SUPER_MAGIC => Storage::Network,
-        _ => Storage::Disk,
+    let is_one_of = |kinds: &[FsType]| kinds.contains(&kind);
+    Ok(if is_one_of(&[TMPFS_MAGIC, RAMFS]) {
+        Storage::Memory
+    } else if is_one_of(&[OVERLAYFS_SUPER_MAGIC]) {
+        Storage::Overlay
+    } else if is_one_of(&[NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS, SMB2]) {
+        Storage::Network
+    } else {
+        Storage::Disk
     })
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command};
 use host::control::{self, ControlError};
-use policy::control::{Request, StatusLine};
+use policy::control::{Class, Request, StatusLine};
 use policy::settings::Paths;
 use policy::sysexits::ExitStatus;
 
@@ -44,7 +44,18 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(ExitStatus::Unavailable, &error.to_string()),
+        Err(error) => fail(status_of(&error), &error.to_string()),
+    }
+}
+
+const fn status_of(error: &ControlError) -> ExitStatus {
+    match error {
+        ControlError::NotPermitted { .. }
+        | ControlError::Refused {
+            class: Class::Denied,
+            ..
+        } => ExitStatus::NoPermission,
+        _ => ExitStatus::Unavailable,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -97,7 +97,8 @@ pub(crate) fn bind(port: Port, address: SocketAddr) -> Result<TcpDoor, Failure> 
 /// Makes the spool and run folders and gives them to `account`. Only root calls this.
 ///
 /// # Errors
-/// Status 73 with the folder.
+/// Status 73 with the folder. One that is another's, or root's and in use, is not given away: a slip
+/// such as `spool = /etc` must not cost more than a start.
 pub(crate) fn prepare_folders(paths: &Paths, account: &Account) -> Result<(), Failure> {
     for (folder, mode) in [(&paths.spool, 0o711), (&paths.run, 0o755)] {
         own_folder(folder, mode, account).map_err(|error| {
@@ -114,6 +115,14 @@ fn own_folder(folder: &Path, mode: u32, account: &Account) -> std::io::Result<()
     if let Ok(status) = fs::symlink_metadata(folder) {
         if !status.is_dir() {
             return Err(std::io::Error::other("it is not a folder"));
+        }
+        let owner = status.uid();
+        let is_free = owner == 0 && fs::read_dir(folder)?.next().is_none();
+        if owner != account.uid && !is_free {
+            let login = &account.login;
+            return Err(std::io::Error::other(format!(
+                "it belongs to uid {owner} and is in use; name a folder of {login}'s own, or chown {login} it"
+            )));
         }
     } else {
         fs::create_dir_all(folder)?;
