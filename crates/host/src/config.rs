@@ -114,9 +114,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
         path: path.to_owned(),
         error,
     };
-    let keeper = Keeper::this_process();
-    let read = trusted::read(path, &keeper, Owner::RootOrKeeper, LONGEST + 1);
-    let bytes = bounded(path, read)?;
+    let bytes = bounded(path, read_trusted(path))?;
     let not_utf8 = |error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error));
     let text = String::from_utf8(bytes).map_err(not_utf8)?;
     let name = path.display().to_string();
@@ -148,13 +146,14 @@ pub fn load_essentials(path: &Path) -> Result<Essentials, ConfigError> {
 /// is, and what is wrong in the sections of alarms.
 ///
 /// # Errors
-/// It is missing, cannot be read, or is longer than 1 MiB.
+/// It is missing, cannot be read, is longer than 1 MiB, or others can write it: like [`load`]'s, these
+/// settings name commands that are run.
 pub fn load_emergency(path: &Path) -> Result<(Emergency, Vec<Problem>), ConfigError> {
     let unreadable = |error| ConfigError::Unreadable {
         path: path.to_owned(),
         error,
     };
-    let bytes = read_bytes(path).map_err(unreadable)?;
+    let bytes = bounded(path, read_trusted(path))?;
     let (text, name) = (String::from_utf8_lossy(&bytes), path.display().to_string());
     let (mut emergency, problems) = Emergency::parse(&text, &name);
     emergency.resolve_paths(&folder_of(path).map_err(unreadable)?);
@@ -164,6 +163,11 @@ pub fn load_emergency(path: &Path) -> Result<(Emergency, Vec<Problem>), ConfigEr
 fn folder_of(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     Ok(path.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+fn read_trusted(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let keeper = Keeper::this_process();
+    trusted::read(path, &keeper, Owner::RootOrKeeper, LONGEST + 1)
 }
 
 /// What was read of the file, if that is all of it.

@@ -135,7 +135,12 @@ fn same_value(one: &Field, other: &Field, shown: &dyn Fn() -> String) {
         let (new_names, new_addresses): (Vec<Option<String>>, Vec<Address>) = read(other);
         assert_eq!(addresses, new_addresses, "{}", shown());
         // Words that were nobody's, behind an address without ASCII form, may become the next one's name.
-        let same = |(name, new): (&Option<String>, &Option<String>)| name.is_none() || name == new;
+        // Where the brackets do not match, what is a name is anybody's guess.
+        let count = |bracket: u8| one.value.iter().filter(|byte| **byte == bracket).count();
+        let guess = count(b'<') != count(b'>');
+        let same = |(name, new): (&Option<String>, &Option<String>)| {
+            guess || name.is_none() || name == new
+        };
         assert!(names.iter().zip(&new_names).all(same), "{}", shown());
     } else if one.is("Content-Disposition") {
         let name = |field: &Field| {
