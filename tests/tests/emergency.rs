@@ -284,13 +284,8 @@ fn the_next_road_is_taken_when_one_is_closed() {
         "to the command\n"
     );
 
-    rig.write(
-        "relayd.conf",
-        &fs::read_to_string(rig.settings())
-            .expect("there")
-            .replace("cat >", "false >"),
-        0o644,
-    );
+    let settings = fs::read_to_string(rig.settings()).expect("there");
+    fs::write(rig.settings(), settings.replace("cat >", "false >")).expect("ours");
     expect(
         &emergency(&rig, &["by the file"], b"to the file\n"),
         0,

@@ -227,7 +227,7 @@ pub enum Action {
         /// Messages that are ready to go through it now.
         waiting: usize,
     },
-    /// The message was queued for longer than [`Limits::queue_lifetime`]: record what is left of it
+    /// The message was queued for longer than [`super::Limits::queue_lifetime`]: record what is left of it
     /// as expired, tell the sender, retire it. The scheduler has forgotten it; if recording fails,
     /// hand it in again with [`super::Scheduler::queued`].
     Expire(QueueId),
