@@ -145,6 +145,7 @@ fn scheduler_with(messages: u64, submitters: u64) -> Scheduler {
             route: Route::to(GatewayId::new(0)),
             uncertain: None,
             held: false,
+            recipients: 1,
         };
         scheduler.queued(&now, queued);
     }

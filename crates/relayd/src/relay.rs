@@ -246,6 +246,7 @@ pub(crate) fn queued(meta: &Meta, way: &Way) -> Queued {
         route: way.route,
         uncertain: way.uncertain,
         held: meta.queue == Queue::Hold,
+        recipients: u32::try_from(meta.pending().count()).unwrap_or(u32::MAX),
     }
 }
 

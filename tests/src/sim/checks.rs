@@ -4,11 +4,16 @@
 use policy::schedule::{Circuit, GatewayId, SessionId, TroubleKind};
 
 use super::driver::{Relay, Session, Stage, is_down};
-use super::plan::{MINUTE, Micros, SECOND};
+use super::plan::{HOUR, MILLI, MINUTE, Micros, SECOND};
 use super::world::{Broken, Intervention};
 
 /// No further session is opened for this long after one was refused while others lived.
 const LIMIT_PAUSE: Micros = 30 * SECOND;
+
+/// The least pause after a call for less.
+const SLOW_MIN: Micros = 50 * MILLI;
+/// It may be longer than that, and longer with every call.
+const SLOWED_FOR: Micros = 2 * HOUR;
 
 /// A session without work lives so long.
 const IDLE_CLOSE: Micros = 5 * SECOND;
@@ -28,6 +33,8 @@ pub(super) struct Checks {
     returns: u64,
     /// When a session was refused while so many others lived.
     limit: Option<(Micros, usize)>,
+    /// When the gateway called for less.
+    slowed: Option<Micros>,
 }
 
 impl Checks {
@@ -141,6 +148,27 @@ impl Checks {
                     opened - last
                 ))
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// The gateway calls for less.
+    pub(super) const fn calls_for_less(&mut self, now: Micros) {
+        self.slowed = Some(now);
+    }
+
+    /// It did not long ago.
+    pub(super) fn was_slowed(&self, now: Micros) -> bool {
+        self.slowed.is_some_and(|at| now < at + SLOWED_FOR)
+    }
+
+    /// An attempt begins: not at once after the gateway called for less.
+    pub(super) fn begins(&self, now: Micros) -> Result<(), Broken> {
+        match self.slowed {
+            Some(at) if now < at + SLOW_MIN => Err(format!(
+                "slow: mail goes {} us after the gateway called for less",
+                now - at
+            )),
             _ => Ok(()),
         }
     }

@@ -2,9 +2,10 @@
 //! model gateway.
 
 use policy::schedule::{
-    AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, GatewayTrouble, MessageState, SessionId,
+    AttemptEnd, AttemptOutcome, CONNECT_TIMEOUT, Effect, GatewayTrouble, MessageState, SessionId,
     TroubleKind,
 };
+use policy::settings::{Counted, Period};
 
 use super::Mutant;
 use super::disk::{Mask, Record};
@@ -89,6 +90,10 @@ impl World {
             Weather::TooMany(most) if self.far(session).connections() > most => {
                 self.session_fails(session, TroubleKind::Refused4xx);
             }
+            Weather::SaysTooMany(most) if self.far(session).connections() > most => {
+                let effect = Effect::FewerConnections;
+                self.session_fails_for(session, TroubleKind::Refused4xx, effect);
+            }
             Weather::BadTls => self.session_fails(session, TroubleKind::Tls),
             Weather::NoAuth => self.session_fails(session, TroubleKind::NoAuth),
             Weather::Password => {
@@ -131,6 +136,10 @@ impl World {
     }
 
     fn session_fails(&mut self, session: SessionId, kind: TroubleKind) {
+        self.session_fails_for(session, kind, Effect::of(kind));
+    }
+
+    fn session_fails_for(&mut self, session: SessionId, kind: TroubleKind, effect: Effect) {
         let Some(entry) = self.forget(session) else {
             return;
         };
@@ -139,8 +148,8 @@ impl World {
         let relay = self.relay.as_ref().expect("a relay runs");
         checks.session_refused(self.now, session.gateway(), relay);
         let now = self.clocks();
-        self.scheduler()
-            .session_failed(&now, session, GatewayTrouble::new(kind, "simulated"));
+        let trouble = trouble(kind, effect);
+        self.scheduler().session_failed(&now, session, trouble);
         if self.mutant == Some(Mutant::Hammers) {
             self.scheduler().settings_changed(&now);
         }
@@ -196,11 +205,32 @@ impl World {
             Reach::Arrives => {}
         }
         let count = self.count_transaction(session);
+        let provider = &self.plan.gateways[at(session)];
+        if provider.share.is_some_and(|share| count > share) {
+            return Err(format!("share: transaction {count} of {session:?}"));
+        }
+        if !provider.counts_at_end {
+            self.count_mail(self.run, session, transaction.tried)?;
+        }
         match self.far(session).weather {
             Weather::DropsAtMail => {
                 return self.cancel(session, id, TroubleKind::Unreachable, false);
             }
             Weather::Parks => return self.cancel(session, id, TroubleKind::Refused4xx, true),
+            Weather::Throttles => {
+                self.checks[at(session)].calls_for_less(self.now);
+                let deaf = self.mutant == Some(Mutant::DeafToCalls);
+                let effect = if deaf {
+                    Effect::Reconnect
+                } else {
+                    Effect::SlowDown
+                };
+                return self.cancel_for(session, id, TroubleKind::Refused4xx, effect, true);
+            }
+            Weather::Spent => {
+                let effect = Effect::PauseUntil(Some(Period::Day));
+                return self.cancel_for(session, id, TroubleKind::Refused4xx, effect, true);
+            }
             _ if count > self.plan.gateways[at(session)].connection_limit => {
                 return self.cancel(session, id, TroubleKind::Refused4xx, false);
             }
@@ -265,6 +295,9 @@ impl World {
         } else {
             Reply::Lost
         };
+        if arrives && self.plan.gateways[at(session)].counts_at_end {
+            self.count_mail(run, session, accepted)?;
+        }
         if matches!(reply, Reply::Accepted) && !(drops && self.random.one_in(2)) {
             let entry = self.disk.get(id);
             let done = entry.map_or(0, |entry| entry.durable_state().done);
@@ -334,6 +367,17 @@ impl World {
         Ok(())
     }
 
+    /// The gateway counts a message for these recipients.
+    fn count_mail(&mut self, run: u32, session: SessionId, to: Mask) -> Result<(), Broken> {
+        let provider = &self.plan.gateways[at(session)];
+        let of = provider.rate.map(|rate| rate.of);
+        let cost = match of {
+            Some(Counted::Recipients) => to.count_ones(),
+            _ => 1,
+        };
+        self.gateways[at(session)].count(self.now, run, cost, provider)
+    }
+
     /// The attempt ends before content was sent: the gateway's fault.
     fn cancel(
         &mut self,
@@ -342,13 +386,25 @@ impl World {
         kind: TroubleKind,
         alive: bool,
     ) -> Result<(), Broken> {
+        self.cancel_for(session, id, kind, Effect::of(kind), alive)
+    }
+
+    fn cancel_for(
+        &mut self,
+        session: SessionId,
+        id: u64,
+        kind: TroubleKind,
+        effect: Effect,
+        alive: bool,
+    ) -> Result<(), Broken> {
         if self.mutant != Some(Mutant::SkipsTheMark) {
             self.record(id, Record::Cancelled);
         }
         let probe = self.is_probe(session);
         self.checks[at(session)].session_failed(self.now, kind, probe);
-        let fresh = alive || self.transactions(session) <= 1;
-        let outcome = AttemptOutcome::GatewayDown(GatewayTrouble::new(kind, "simulated"));
+        let limit = !matches!(effect, Effect::BackOff | Effect::Park);
+        let fresh = !limit && (alive || self.transactions(session) <= 1);
+        let outcome = AttemptOutcome::GatewayDown(trouble(kind, effect));
         self.end(
             session,
             id,
@@ -429,5 +485,12 @@ impl World {
             .as_ref()
             .and_then(|relay| relay.sessions.get(&session))
             .is_some_and(|entry| entry.probe)
+    }
+}
+
+fn trouble(kind: TroubleKind, effect: Effect) -> GatewayTrouble {
+    GatewayTrouble {
+        effect,
+        ..GatewayTrouble::new(kind, "simulated")
     }
 }

@@ -118,6 +118,7 @@ impl World {
             attempts: state.attempts,
             route: self.route_of(id),
             uncertain: self.tie(state.uncertain_at()),
+            recipients: (self.truth.all_recipients(id) & !state.done).count_ones(),
             held,
         };
         self.truth.queued(id, self.now, &queued);
@@ -274,6 +275,7 @@ impl World {
         let relay = self.relay.as_ref().expect("a relay runs");
         self.truth.delivers(id, self.now)?;
         Checks::delivers(id, session, relay)?;
+        self.checks[at(session)].begins(self.now)?;
         self.turns.lines_may_have_moved(relay);
         self.turns.delivers(id, at(session))?;
         let entry = self
@@ -376,7 +378,8 @@ impl World {
     pub(super) fn gateway_returned(&mut self, gateway: usize) -> Option<u64> {
         let relay = self.relay.as_ref()?;
         let provider = &self.plan.gateways[gateway];
-        let shut = provider.paused || provider.gone;
+        let slow = provider.rate.is_some() || self.checks[gateway].was_slowed(self.now);
+        let shut = provider.paused || provider.gone || slow;
         if shut || self.now < self.disk_trouble_until || self.truth.poison_waits() {
             return None;
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::meter::Meter;
+use super::plan::{Micros, Provider};
 use super::random::Random;
+use super::world::Broken;
 
 /// How the gateway behaves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +33,19 @@ pub(super) enum Weather {
     DropsAfterData,
     /// Drops the connection at MAIL.
     DropsAtMail,
+    /// The same, and says so: the reply is known.
+    SaysTooMany(usize),
     /// Answers MAIL with a 451 that is about the account.
     Parks,
+    /// Calls for less at MAIL.
+    Throttles,
+    /// Says at MAIL that the quota is used up.
+    Spent,
 }
 
 impl Weather {
     /// Every kind of trouble, the common ones more than once.
-    const TROUBLES: [Self; 17] = [
+    const TROUBLES: [Self; 22] = [
         Self::Refused,
         Self::Refused,
         Self::Refused,
@@ -54,6 +63,11 @@ impl Weather {
         Self::DropsAfterData,
         Self::DropsAtMail,
         Self::Parks,
+        Self::SaysTooMany(1),
+        Self::SaysTooMany(2),
+        Self::Throttles,
+        Self::Throttles,
+        Self::Spent,
     ];
 
     pub(super) fn any_trouble(random: &mut Random) -> Self {
@@ -87,6 +101,7 @@ pub(super) type Connection = (u32, u64);
 pub(super) struct Gateway {
     pub(super) weather: Weather,
     connections: BTreeSet<Connection>,
+    meter: Meter,
 }
 
 impl Gateway {
@@ -94,6 +109,7 @@ impl Gateway {
         Self {
             weather: Weather::Up,
             connections: BTreeSet::new(),
+            meter: Meter::new(),
         }
     }
 
@@ -119,6 +135,17 @@ impl Gateway {
 
     pub(super) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Counts mail at a time; `run` is the run of the relay that sent it.
+    pub(super) fn count(
+        &mut self,
+        now: Micros,
+        run: u32,
+        cost: u32,
+        provider: &Provider,
+    ) -> Result<(), Broken> {
+        self.meter.count(now, run, cost, provider)
     }
 
     /// What becomes of bytes sent on a connection now.

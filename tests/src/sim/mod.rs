@@ -12,7 +12,7 @@
 //!   durable within 100 ms, the entry is retired.
 //! - `dialogue`: the sessions of that driver with the model gateway.
 //! - `disk`: what is durable and what a power failure takes away.
-//! - `gateway`: the far end and its faults.
+//! - `gateway`: the far end and its faults; `meter`: what it counts.
 //! - `truth`: what really happened to each message, and the invariants about it.
 //! - `people`: what admins and users do meanwhile.
 //! - `checks`: the invariants about each gateway's sessions and circuit; `routes`: which gateway a
@@ -26,6 +26,7 @@ mod dialogue;
 mod disk;
 mod driver;
 mod gateway;
+mod meter;
 mod people;
 mod plan;
 mod random;
@@ -65,13 +66,19 @@ pub enum Mutant {
     ForgetsTheTie,
     /// Does not tell the scheduler that a gateway is paused.
     IgnoresPauses,
+    /// Tells the scheduler twice the rate that the gateway allows.
+    IgnoresTheRate,
+    /// Tells the scheduler nothing of the messages that one connection may have.
+    IgnoresTheShare,
+    /// Takes a call for less for the end of the connection.
+    DeafToCalls,
     /// Feeds the wall clock into the timers (a clock jump expires mail).
     WallClockTimers,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::RecordsBeforeReply,
         Self::SkipsTheMark,
         Self::NeverSyncs,
@@ -85,6 +92,9 @@ impl Mutant {
         Self::FailsOverAtOnce,
         Self::ForgetsTheTie,
         Self::IgnoresPauses,
+        Self::IgnoresTheRate,
+        Self::IgnoresTheShare,
+        Self::DeafToCalls,
         Self::WallClockTimers,
     ];
 
@@ -98,6 +108,9 @@ impl Mutant {
             Self::BouncesOnGateway5xx => "I5:",
             Self::Hammers | Self::PatientConnect => "I6:",
             Self::NeverFailsOver | Self::FailsOverAtOnce => "failover:",
+            Self::IgnoresTheRate => "rate:",
+            Self::IgnoresTheShare => "share:",
+            Self::DeafToCalls => "slow:",
             Self::IgnoresPauses => "pause:",
             Self::OneOrigin => "I7:",
             Self::IgnoresTheCap => "cap:",

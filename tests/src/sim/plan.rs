@@ -1,5 +1,10 @@
 //! The scenario of one run, drawn from its seed.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use policy::settings::{Counted, Rate};
+
 use super::random::Random;
 
 /// Microseconds.
@@ -51,6 +56,12 @@ pub(super) struct Provider {
     pub(super) fallback_after: Micros,
     /// Transactions after which it closes a connection with a 421.
     pub(super) connection_limit: u32,
+    /// How fast it takes mail; the settings say the same.
+    pub(super) rate: Option<Rate>,
+    /// Messages that it takes on one connection; the settings say the same.
+    pub(super) share: Option<u32>,
+    /// It counts a message when it is complete, not at MAIL.
+    pub(super) counts_at_end: bool,
     /// An admin paused it.
     pub(super) paused: bool,
     /// It is not in the settings now.
@@ -98,7 +109,9 @@ impl Plan {
                 .map(|n| message(random, n, backlog, gateways))
                 .collect(),
             trouble_until,
-            gateways: (0..gateways).map(|_| Provider::draw(random)).collect(),
+            gateways: (0..gateways)
+                .map(|_| Provider::draw(random, backlog))
+                .collect(),
             queue_lifetime: random.pick(&[5 * DAY, 5 * DAY, 5 * DAY, DAY, 2 * HOUR, 10 * MINUTE]),
             round_trip: random.between(MILLI, 80 * MILLI),
             crash_one_in,
@@ -114,12 +127,30 @@ impl Plan {
     }
 }
 
+fn rate(random: &mut Random, backlog: bool) -> Option<Rate> {
+    if random.one_in(2) {
+        return None;
+    }
+    let (low, high, per) = random.pick(&[(8, 20, 1), (8, 20, 1), (30, 60, 60), (60, 200, 3600)]);
+    let (high, per) = if backlog { (20, 1) } else { (high, per) };
+    let amount = u32::try_from(random.between(low.min(high), high)).expect("small");
+    let of = random.pick(&[Counted::Messages, Counted::Messages, Counted::Recipients]);
+    Some(Rate {
+        amount: NonZeroU32::new(amount).expect("at least 8"),
+        of,
+        per: Duration::from_secs(per),
+    })
+}
+
 impl Provider {
-    fn draw(random: &mut Random) -> Self {
+    fn draw(random: &mut Random, backlog: bool) -> Self {
         Self {
             max_connections: u32::try_from(random.between(1, 6)).expect("small"),
             fallback_after: random.pick(&[0, 30 * SECOND, 5 * MINUTE, 5 * MINUTE, HOUR]),
             connection_limit: random.pick(&[u32::MAX, u32::MAX, 10, 3, 1]),
+            rate: rate(random, backlog),
+            share: random.pick(&[None, None, Some(1), Some(5), Some(20)]),
+            counts_at_end: random.one_in(2),
             paused: false,
             gone: false,
         }

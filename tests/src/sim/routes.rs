@@ -3,9 +3,11 @@
 //! may have it already (I4).
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use policy::schedule::{GatewayId, GatewayLimits, MessageState, Route, When};
+use policy::schedule::{Circuit, GatewayId, GatewayLimits, MessageState, Route, When};
+use policy::settings::Rate;
 
 use super::Mutant;
 use super::driver::{gateway_id, index, is_down, queue_id};
@@ -51,7 +53,11 @@ impl World {
         known
             .map(|(index, provider)| {
                 let after = if hasty { 0 } else { provider.fallback_after };
+                let deaf = self.mutant == Some(Mutant::IgnoresTheShare);
+                let share = provider.share.filter(|_| !deaf);
                 let limits = GatewayLimits {
+                    rate: provider.rate.map(|rate| self.told(rate)),
+                    max_messages_per_connection: share.and_then(NonZeroU32::new),
                     max_connections: provider.max_connections + extra,
                     fallback_after: Duration::from_micros(after),
                     ..GatewayLimits::default()
@@ -59,6 +65,16 @@ impl World {
                 (gateway_id(index), limits)
             })
             .collect()
+    }
+
+    fn told(&self, rate: Rate) -> Rate {
+        let twice = u32::from(self.mutant == Some(Mutant::IgnoresTheRate)) + 1;
+        Rate {
+            amount: rate
+                .amount
+                .saturating_mul(NonZeroU32::new(twice).expect("1 or 2")),
+            ..rate
+        }
     }
 
     /// The route that the settings in force give a message.
@@ -70,7 +86,7 @@ impl World {
             return route;
         }
         others.iter().fold(route, |route, other| {
-            let more = route.or(gateway_id(*other), When::Down);
+            let more = route.or(gateway_id(*other), When::Either);
             more.expect("at most three different gateways")
         })
     }
@@ -129,7 +145,10 @@ impl World {
         let provider = &self.plan.gateways[gateway];
         let since = self.routes.down_since[gateway];
         let down = since.is_some_and(|since| self.now >= since + provider.fallback_after);
-        down || provider.paused || provider.gone
+        let relay = self.relay.as_ref().expect("a relay runs");
+        let circuit = relay.scheduler.circuit(gateway_id(gateway));
+        let spent = circuit.is_some_and(Circuit::is_spent);
+        down || spent || provider.paused || provider.gone
     }
 
     /// The scheduler rests: no mail waits for a gateway that is out while the next one is idle.
@@ -151,7 +170,10 @@ impl World {
             let Some(next) = next.copied().map(gateway_id) else {
                 continue;
             };
+            let provider = &self.plan.gateways[usize::from(next.number())];
             let idle = !is_down(relay, next)
+                && provider.rate.is_none()
+                && !self.checks[usize::from(next.number())].was_slowed(self.now)
                 && !relay
                     .sessions
                     .keys()

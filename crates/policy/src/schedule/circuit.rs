@@ -3,10 +3,25 @@
 
 use std::time::Duration;
 
+use super::effect::Effect;
 use super::facts::{GatewayTrouble, TroubleKind};
 
 /// The longest wait that a gateway can ask for with "try again in N seconds".
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// The longest wait for a quota's renewal: a month.
+const RENEWAL_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Who breaks a wait: each may break what the one before may, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waker {
+    /// Anybody on the host: not the wait after a refused password.
+    User,
+    /// An admin: everything but the wait for a quota.
+    Admin,
+    /// Settings or secrets that changed: everything.
+    Settings,
+}
 
 /// Whether the gateway takes mail.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -26,6 +41,8 @@ pub enum Circuit {
         next_probe: Duration,
         /// Failures of this kind in a row.
         failures: u32,
+        /// The amount of mail that it allows is used up.
+        spent: bool,
     },
 }
 
@@ -81,6 +98,7 @@ impl Circuit {
             reason: trouble.bounded_reason(),
             next_probe: next_probe(now, started, trouble, failures),
             failures,
+            spent: matches!(trouble.effect, Effect::PauseUntil(_)),
         };
     }
 
@@ -98,15 +116,26 @@ impl Circuit {
             reason,
             next_probe,
             failures: 1,
+            spent: false,
         };
     }
 
-    /// Lets the next probe go at once; after a refused password only if `password_too`.
-    pub(super) fn probe_now(&mut self, now: Duration, password_too: bool) {
+    /// Whether it is down because the amount of mail that it allows is used up.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        matches!(self, Self::Down { spent: true, .. })
+    }
+
+    /// Lets the next probe go at once, if who asks may break this wait.
+    pub(super) fn probe_now(&mut self, now: Duration, by: Waker) {
         if let Self::Down {
-            kind, next_probe, ..
+            kind,
+            next_probe,
+            spent,
+            ..
         } = self
-            && (password_too || *kind != TroubleKind::Auth)
+            && (!*spent || by == Waker::Settings)
+            && (*kind != TroubleKind::Auth || by >= Waker::Admin)
         {
             *next_probe = (*next_probe).min(now);
         }
@@ -127,15 +156,19 @@ fn next_probe(
     trouble: &GatewayTrouble,
     failures: u32,
 ) -> Duration {
-    let pace = trouble.kind.pace();
+    let pace = trouble.effect.pace(trouble.kind);
     let own = if trouble.kind == TroubleKind::Unreachable {
         (started + pace.nth(failures)).max(now + pace.first)
     } else {
         now + pace.nth(failures)
     };
+    let longest = match trouble.effect {
+        Effect::PauseUntil(_) => RENEWAL_MAX,
+        _ => RETRY_AFTER_MAX,
+    };
     let asked = trouble
         .retry_after
-        .map_or(Duration::ZERO, |wait| now + wait.min(RETRY_AFTER_MAX));
+        .map_or(Duration::ZERO, |wait| now + wait.min(longest));
     own.max(asked)
 }
 
@@ -165,13 +198,29 @@ mod tests {
         assert_eq!(pauses(TroubleKind::Unreachable, 6), [1, 2, 4, 5, 5, 5]);
         for kind in [
             TroubleKind::Refused4xx,
-            TroubleKind::Refused5xx,
             TroubleKind::Tls,
             TroubleKind::NoAuth,
         ] {
             assert_eq!(pauses(kind, 6), [5, 10, 20, 40, 60, 60], "{kind:?}");
         }
         assert_eq!(pauses(TroubleKind::Auth, 3), [1800, 1800, 1800]);
+        let parked = pauses(TroubleKind::Refused5xx, 8);
+        assert_eq!(parked, [5, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn only_other_settings_end_the_wait_for_a_quota() {
+        let mut trouble = GatewayTrouble::new(TroubleKind::Refused4xx, "daily quota");
+        trouble.effect = Effect::PauseUntil(None);
+        let mut circuit = Circuit::Closed;
+        circuit.fail(secs(0), secs(0), &trouble);
+        circuit.probe_now(secs(3), Waker::Admin);
+        assert_eq!(circuit.next_probe(), Some(secs(1800)));
+        trouble.retry_after = Some(secs(86_400));
+        circuit.fail(secs(0), secs(0), &trouble);
+        assert_eq!(circuit.next_probe(), Some(secs(86_400)));
+        circuit.probe_now(secs(3), Waker::Settings);
+        assert_eq!(circuit.next_probe(), Some(secs(3)));
     }
 
     #[test]
@@ -221,9 +270,9 @@ mod tests {
             secs(0),
             &GatewayTrouble::new(TroubleKind::Auth, "535"),
         );
-        circuit.probe_now(secs(3), false);
+        circuit.probe_now(secs(3), Waker::User);
         assert_eq!(circuit.next_probe(), Some(secs(1800)));
-        circuit.probe_now(secs(3), true);
+        circuit.probe_now(secs(3), Waker::Admin);
         assert_eq!(circuit.next_probe(), Some(secs(3)));
     }
 

@@ -54,6 +54,8 @@ pub struct Queued {
     pub uncertain: Option<GatewayId>,
     /// It waits for an admin to release it.
     pub held: bool,
+    /// Recipients that are still to be served, for limits that count them; 0 counts as 1.
+    pub recipients: u32,
 }
 
 /// One connection to a gateway, from [`Action::Open`] until the caller reports its end. Numbers are

@@ -63,17 +63,20 @@ impl Line {
     /// Gives a turn: to the first message of the origin that has waited longest for one, which then
     /// goes to the end of the round. The message stays in line.
     pub(super) fn give_turn(&mut self) -> Option<(OriginId, u64, QueueId)> {
+        let (submitter, first) = self.head()?;
+        self.take_turn(submitter, first.0);
+        Some(first)
+    }
+
+    /// Whose turn is next: the submitter, and its message.
+    pub(super) fn head(&self) -> Option<(SubmitterId, (OriginId, u64, QueueId))> {
         let &(_, submitter) = self.submitter_turns.first()?;
         let &(_, _, origin) = self
             .sender_turns
             .range((submitter, 0, OriginId::FIRST)..)
             .next()?;
-        let &first = self
-            .messages
-            .range((origin, 0, QueueId::from_number(0))..)
-            .next()?;
-        self.take_turn(submitter, origin);
-        Some(first)
+        let first = (origin, 0, QueueId::from_number(0));
+        Some((submitter, *self.messages.range(first..).next()?))
     }
 
     /// Messages in line.

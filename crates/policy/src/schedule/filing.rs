@@ -45,8 +45,9 @@ impl Scheduler {
                 self.stalled_until = Some(now.mono + STALL);
                 self.wait(now, id, LOCAL_PAUSE);
             }
-            AttemptOutcome::GatewayDown(_) => {
-                self.back_in_line(now, id, session, end.session_alive)
+            AttemptOutcome::GatewayDown(trouble) => {
+                let proves = trouble.effect.says_no_limit();
+                self.back_in_line(now, id, session, end.session_alive, proves);
             }
         }
     }
@@ -80,15 +81,23 @@ impl Scheduler {
         );
     }
 
-    /// The gateway failed under the message: no timer, unless it is what breaks the sessions.
-    fn back_in_line(&mut self, now: &Now, id: QueueId, session: SessionId, session_alive: bool) {
+    /// The gateway failed under the message: no timer, unless it is what breaks the sessions. A limit
+    /// that we met proves nothing against the message.
+    fn back_in_line(
+        &mut self,
+        now: &Now,
+        id: QueueId,
+        session: SessionId,
+        session_alive: bool,
+        proves: bool,
+    ) {
         let Some(gateway) = self.gateways.get(&session.gateway()) else {
             return;
         };
         let Some(message) = self.messages.get_mut(&id) else {
             return;
         };
-        let strike = if !session_alive && gateway.is_proven(session) {
+        let strike = if !proves || (!session_alive && gateway.is_proven(session)) {
             message.passing_strike()
         } else {
             message.strike(session.gateway(), gateway.answered())
@@ -113,9 +122,10 @@ impl Scheduler {
         self.plan_expiry(id, micros(now.mono));
     }
 
-    pub(super) fn start(&mut self, id: QueueId, session: SessionId) {
+    pub(super) fn start(&mut self, now: Duration, id: QueueId, session: SessionId) {
+        let recipients = self.messages.get(&id).map_or(1, |it| it.recipients);
         if let Some(gateway) = self.gateways.get_mut(&session.gateway()) {
-            gateway.assign(session, id);
+            gateway.assign(now, session, id, recipients);
         }
         self.put(id, Place::Active { session });
         self.cancel_expiry(id);
@@ -227,9 +237,8 @@ impl Scheduler {
             Place::Waiting { .. } => message.attempts > 0,
             // In line it is about to be tried once more, unless the gateway has been down for long.
             Place::Ready { .. } => self
-                .gateways
-                .get(&message.at)
-                .and_then(|gateway| gateway.circuit().down_for(now.mono))
+                .circuit(message.at)
+                .and_then(|circuit| circuit.down_for(now.mono))
                 .is_some_and(|down| down >= RUN_MIN),
             Place::Active { .. } | Place::Held => false,
         };

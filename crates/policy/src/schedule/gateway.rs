@@ -1,6 +1,7 @@
 //! One gateway: its circuit, its brake and its sessions, and what to do with them next.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mail::QueueId;
@@ -9,8 +10,10 @@ use super::brake::Brake;
 use super::circuit::Circuit;
 use super::facts::{Action, AttemptEnd, AttemptOutcome, GatewayTrouble, SessionId, TroubleKind};
 use super::limits::GatewayLimits;
+use super::outage::{Refusal, answer_lost};
+use super::pace::Pace;
 use super::route::{GatewayId, Out};
-use super::sessions::{Phase, Session, Sessions};
+use super::sessions::{Phase, Sessions};
 
 /// What the gateway's side wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,36 +25,39 @@ pub(super) enum Step {
     Use(SessionId),
 }
 
-/// The gateway refused our password, and until when asking again would be too soon. No session is
-/// opened before, whatever else happens: not by a probe, not because another session ended.
-#[derive(Debug)]
-struct Refusal {
-    trouble: GatewayTrouble,
-    until: Duration,
+/// What could be given to a gateway now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Messages.
+    pub(super) ready: usize,
+    /// Recipients of the one whose turn it is.
+    pub(super) recipients: u32,
 }
 
-/// The state of one gateway. Where a number of `ready` messages is asked for, those are meant that
-/// it could be given now.
+/// The state of one gateway: what it is asked to do. What its faults mean is `outage`'s part.
 #[derive(Debug)]
 pub(super) struct Gateway {
-    id: GatewayId,
-    limits: GatewayLimits,
+    pub(super) id: GatewayId,
+    pub(super) limits: GatewayLimits,
     /// An admin wants nothing sent through it.
     pub(super) paused: bool,
-    /// The settings have it no more; it is forgotten once its sessions have ended.
+    /// The settings have it no more; it may come back.
     gone: bool,
     /// Why mail passes it, as of the last [`Gateway::review`].
     out: Option<Out>,
     /// Transactions that it answered to the end; wraps. Only compared for equality.
     answered: u16,
-    circuit: Circuit,
-    brake: Option<Brake>,
-    refusal: Option<Refusal>,
-    sessions: Sessions,
+    pub(super) pace: Pace,
+    pub(super) circuit: Circuit,
+    pub(super) brake: Option<Brake>,
+    /// After an outage: so many sessions, one more with each answer.
+    pub(super) ramp: Option<u32>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) sessions: Sessions,
     /// The one session that asks whether a gateway that is down is back.
-    probe: Option<SessionId>,
+    pub(super) probe: Option<SessionId>,
     /// What is to be announced; a pair for each outage at most, as the caller drains it.
-    news: VecDeque<Action>,
+    pub(super) news: VecDeque<Action>,
 }
 
 impl Gateway {
@@ -64,8 +70,10 @@ impl Gateway {
             gone: false,
             out: None,
             answered: 0,
+            pace: Pace::default(),
             circuit: Circuit::Closed,
             brake: None,
+            ramp: None,
             refusal: None,
             sessions: Sessions::default(),
             probe: None,
@@ -74,7 +82,9 @@ impl Gateway {
     }
 
     /// It allows this from now on.
-    pub(super) fn set_limits(&mut self, _now: Duration, limits: GatewayLimits) {
+    pub(super) fn set_limits(&mut self, now: Duration, limits: GatewayLimits) {
+        self.pace
+            .set_rate(now, limits.rate, limits.max_connections.max(1));
         self.limits = limits;
     }
 
@@ -99,7 +109,13 @@ impl Gateway {
     /// Finds out whether mail is to pass it. True if that has changed.
     pub(super) fn review(&mut self, now: Duration) -> bool {
         let down = self.goes_out_at().is_some_and(|at| at <= now);
-        let out = (down || self.is_shut()).then_some(Out::Down);
+        let out = if self.is_shut() {
+            Some(Out::Down)
+        } else if self.circuit.is_spent() {
+            Some(Out::Spent)
+        } else {
+            down.then_some(Out::Down)
+        };
         std::mem::replace(&mut self.out, out) != out
     }
 
@@ -195,6 +211,7 @@ impl Gateway {
         let Some(session) = self.sessions.get(id).copied() else {
             return;
         };
+        self.pace.end(now, session.cost);
         // Where an answer is missing, the next one could be taken for it.
         if end.session_alive && end.outcome != AttemptOutcome::Uncertain {
             self.sessions.set_phase(id, Phase::Idle(now));
@@ -218,24 +235,15 @@ impl Gateway {
         self.remember_refusal(now);
     }
 
-    /// Breaks the waits of circuit and brake.
-    pub(super) fn flush(&mut self, now: Duration, password_too: bool) {
-        self.circuit.probe_now(now, password_too);
-        self.brake = None;
-        if password_too {
-            self.refusal = None;
-        }
-    }
-
     /// What to do now; to be asked until `None`.
-    pub(super) fn step(&mut self, now: Duration, ready: usize) -> Option<Step> {
+    pub(super) fn step(&mut self, now: Duration, waiting: Waiting) -> Option<Step> {
         if let Some(id) = self.surplus() {
             return Some(self.close(id));
         }
         if self.is_shut() {
             return None;
         }
-        if ready > 0
+        if self.uses_at(waiting).is_some_and(|at| at <= now)
             && let Some(id) = self.usable()
         {
             return Some(Step::Use(id));
@@ -245,7 +253,7 @@ impl Gateway {
         {
             return Some(self.close(id));
         }
-        let opens = self.opens_at(ready).is_some_and(|at| at <= now);
+        let opens = self.opens_at(waiting).is_some_and(|at| at <= now);
         opens.then_some(Step::Open)
     }
 
@@ -257,14 +265,22 @@ impl Gateway {
         }
     }
 
-    /// Marks the session that [`Step::Use`] named as busy.
-    pub(super) fn assign(&mut self, session: SessionId, id: QueueId) {
-        self.sessions.set_phase(session, Phase::Busy(id));
+    /// The session that [`Step::Use`] named takes this message.
+    pub(super) fn assign(
+        &mut self,
+        now: Duration,
+        session: SessionId,
+        id: QueueId,
+        recipients: u32,
+    ) {
+        let cost = self.pace.cost(recipients);
+        self.pace.begin(now, cost);
+        self.sessions.begin(session, id, cost);
     }
 
     /// When [`Gateway::step`] or [`Gateway::review`] may have something to say although nothing
     /// happens.
-    pub(super) fn wake_at(&self, ready: usize) -> Option<Duration> {
+    pub(super) fn wake_at(&self, waiting: Waiting) -> Option<Duration> {
         if self.is_shut() {
             return None;
         }
@@ -276,153 +292,25 @@ impl Gateway {
             Some(_) => None,
             None => self.goes_out_at(),
         };
-        [idle, out, self.opens_at(ready)]
+        let uses = self.usable().and_then(|_| self.uses_at(waiting));
+        [idle, out, uses, self.opens_at(waiting)]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// A transaction came to its end: the gateway works.
-    fn worked(&mut self, now: Duration, id: SessionId, ready: usize) {
-        self.sessions.prove(id);
-        if self.probe == Some(id) {
-            self.come_back(now, ready);
-        }
-    }
-
-    /// The gateway itself said, in a transaction, that it takes nothing: down, whatever else lives.
-    fn parked(&mut self, now: Duration, id: SessionId, trouble: &GatewayTrouble) {
-        self.note_refusal(now, trouble);
-        if self.circuit.is_down() {
-            self.fail(now, id, now, trouble);
-        } else {
-            self.go_down(now, now, trouble);
-        }
-    }
-
-    /// A session ended by a fault.
-    fn session_lost(
-        &mut self,
-        now: Duration,
-        id: SessionId,
-        session: &Session,
-        trouble: &GatewayTrouble,
-    ) {
-        // A session that has worked may be closed for being idle or for having had its share. The
-        // next connect tells whether it is more than that.
-        let passing = matches!(
-            trouble.kind,
-            TroubleKind::Unreachable | TroubleKind::Refused4xx
-        );
-        if session.proven && passing && !self.circuit.is_down() {
-            return;
-        }
-        if session.phase == Phase::Opening {
-            return self.fail(now, id, session.opened, trouble);
-        }
-        if self.probe == Some(id) && trouble.kind == TroubleKind::Unreachable {
-            // It let the probe in and then broke off: that is a refusal, asked at a slower pace.
-            let kind = TroubleKind::Refused4xx;
-            return self.fail(
-                now,
-                id,
-                now,
-                &GatewayTrouble {
-                    kind,
-                    ..trouble.clone()
-                },
-            );
-        }
-        self.fail(now, id, now, trouble);
-    }
-
-    /// A failure of a session that is gone or will be closed: a limit if others live, else an outage.
-    fn fail(&mut self, now: Duration, id: SessionId, started: Duration, trouble: &GatewayTrouble) {
-        let was_probe = self.probe.take_if(|probe| *probe == id).is_some();
-        self.note_refusal(now, trouble);
-        if self.circuit.is_down() {
-            if was_probe {
-                self.circuit.fail(now, started, trouble);
-            }
-        } else if self.sessions.alive() + self.sessions.opening() > 0 {
-            let working = self.sessions.alive() + self.sessions.opening();
-            self.brake = Some(Brake::new(now, working, self.brake.as_ref()));
-        } else {
-            self.remember_refusal(now);
-            if !self.circuit.is_down() {
-                self.go_down(now, started, trouble);
-            }
-        }
-    }
-
-    fn go_down(&mut self, now: Duration, started: Duration, trouble: &GatewayTrouble) {
-        self.circuit.fail(now, started, trouble);
-        self.announce_down(trouble);
-    }
-
-    fn announce_down(&mut self, trouble: &GatewayTrouble) {
-        self.brake = None;
-        self.probe = None;
-        self.news.push_back(Action::GatewayWentDown {
-            gateway: self.id,
-            kind: trouble.kind,
-            reason: trouble.bounded_reason(),
-        });
-    }
-
-    fn come_back(&mut self, now: Duration, ready: usize) {
-        self.probe = None;
-        if let Some(after) = self.circuit.close(now) {
-            self.news.push_back(Action::GatewayCameBack {
-                gateway: self.id,
-                after,
-                waiting: ready,
-            });
-        }
-    }
-
-    fn note_refusal(&mut self, now: Duration, trouble: &GatewayTrouble) {
-        if trouble.kind == TroubleKind::Auth {
-            let reason = trouble.bounded_reason();
-            let until = now + trouble.kind.pace().first;
-            let trouble = GatewayTrouble {
-                reason,
-                ..trouble.clone()
-            };
-            self.refusal = Some(Refusal { trouble, until });
-        }
-    }
-
-    /// A new session's password was refused while older sessions lived. When the last of them is
-    /// gone, the refusal still stands, and the gateway is down.
-    fn remember_refusal(&mut self, now: Duration) {
-        if self.circuit.is_down() || self.sessions.alive() + self.sessions.opening() > 0 {
-            return;
-        }
-        if let Some(Refusal { trouble, until }) =
-            self.refusal.take_if(|refusal| now < refusal.until)
-        {
-            self.circuit.open_until(now, until, &trouble);
-            self.announce_down(&trouble);
-            self.refusal = Some(Refusal { trouble, until });
-        }
-    }
-
-    /// A probe that got through and finds nothing left to deliver has shown enough.
-    fn settle_probe(&mut self, now: Duration, ready: usize) {
-        let is_idle = |id| {
-            self.sessions
-                .get(id)
-                .is_some_and(|s| matches!(s.phase, Phase::Idle(_)))
-        };
-        if ready == 0 && self.probe.is_some_and(is_idle) {
-            self.come_back(now, ready);
-        }
-    }
-
-    /// An idle session that must go: the gateway is shut, or down and it is not the probe, or the cap
-    /// fell.
+    /// An idle session that must go: the gateway is shut, or down and it is not the probe, or it has had
+    /// its share of messages, or the cap fell.
     fn surplus(&self) -> Option<SessionId> {
+        let share = self.limits.max_messages_per_connection;
+        let share = share.map_or(u32::MAX, NonZeroU32::get);
+        let worn = self.sessions.idle().find(|id| {
+            let session = self.sessions.get(*id);
+            session.is_some_and(|session| session.uses >= share)
+        });
+        if worn.is_some() {
+            return worn;
+        }
         if self.is_shut() {
             self.sessions.idle_but(None)
         } else if self.circuit.is_down() {
@@ -440,12 +328,21 @@ impl Gateway {
         self.sessions.newest_idle()
     }
 
+    /// When the next message may begin; `None` if there is none, or if one must end first.
+    fn uses_at(&self, waiting: Waiting) -> Option<Duration> {
+        if waiting.ready == 0 {
+            return None;
+        }
+        self.pace.allows_at(self.pace.cost(waiting.recipients))
+    }
+
     /// When one more session may be opened, if nothing else happens: zero for at once, `None` if only
     /// an event helps.
-    fn opens_at(&self, ready: usize) -> Option<Duration> {
-        let allowed = self.opens_unrefused_at(ready)?;
+    fn opens_at(&self, waiting: Waiting) -> Option<Duration> {
+        let allowed = self.opens_unrefused_at(waiting.ready)?;
         let refused = self.refusal.as_ref().map(|refusal| refusal.until);
-        Some(allowed.max(refused.unwrap_or_default()))
+        let paced = self.uses_at(waiting)?;
+        Some(allowed.max(refused.unwrap_or_default()).max(paced))
     }
 
     /// The same without regard to a refused password.
@@ -473,17 +370,9 @@ impl Gateway {
         Step::Close(id)
     }
 
-    /// The most sessions that the settings allow.
-    fn cap(&self) -> u32 {
-        self.limits.max_connections.max(1)
+    /// The most sessions that may be open now.
+    pub(super) fn cap(&self) -> u32 {
+        let most = self.limits.max_connections.max(1);
+        self.ramp.map_or(most, |ramp| ramp.min(most))
     }
-}
-
-/// Content was sent and no answer came. If that is all that the gateway ever does, mail must not go
-/// into doubt at full speed: it counts as a refusal, which is asked at a slower pace.
-fn answer_lost() -> GatewayTrouble {
-    GatewayTrouble::new(
-        TroubleKind::Refused4xx,
-        "the answer to a message's content was lost",
-    )
 }

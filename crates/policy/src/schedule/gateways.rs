@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use mail::QueueId;
 
-use super::circuit::Circuit;
+use super::circuit::{Circuit, Waker};
 use super::facts::{Action, GatewaySummary, Now, SessionId};
-use super::gateway::{Gateway, Step};
+use super::gateway::{Gateway, Step, Waiting};
 use super::limits::GatewayLimits;
 use super::lines::Lines;
+use super::messages::Message;
 use super::route::{GatewayId, Route};
 use super::scheduler::Scheduler;
 
 /// What an admin and the settings say of gateways.
 impl Scheduler {
     /// These are the gateways from now on, each with what it allows. Sessions above a lower cap, and
-    /// those with a gateway that is not among them, are closed as they become idle. A gateway that
-    /// stays keeps its circuit.
+    /// those with a gateway that is not among them, are closed as they become idle. What is known of a
+    /// gateway is kept for the whole run, also while it is not among them.
     ///
     /// Messages whose route names none of them wait: [`Scheduler::reroute`] those.
     pub fn set_gateways(&mut self, now: &Now, gateways: &BTreeMap<GatewayId, GatewayLimits>) {
@@ -49,11 +50,14 @@ impl Scheduler {
 
     /// An admin wants nothing sent through a gateway: what is under way ends, nothing is begun. Mail
     /// that has another gateway for when this one is down goes there at once. It stays paused through
-    /// every reload. One that is not known is not paused.
+    /// every reload, and may be paused before the settings have it.
     pub fn pause(&mut self, gateway: GatewayId) {
-        if let Some(gateway) = self.gateways.get_mut(&gateway) {
-            gateway.paused = true;
-        }
+        let unknown = || {
+            let mut unknown = Gateway::new(gateway);
+            unknown.set_gone(true);
+            unknown
+        };
+        self.gateways.entry(gateway).or_insert_with(unknown).paused = true;
     }
 
     /// The end of [`Scheduler::pause`].
@@ -66,27 +70,27 @@ impl Scheduler {
     /// The settings or secrets changed: every gateway may be asked again at once, whatever it refused.
     pub fn settings_changed(&mut self, now: &Now) {
         for gateway in self.gateways.values_mut() {
-            gateway.flush(now.mono, true);
+            gateway.flush(now.mono, Waker::Settings);
         }
     }
 
     /// The secrets of one gateway changed: it may be asked again at once, whatever it refused.
     pub fn secret_changed(&mut self, now: &Now, gateway: GatewayId) {
         if let Some(gateway) = self.gateways.get_mut(&gateway) {
-            gateway.flush(now.mono, true);
+            gateway.flush(now.mono, Waker::Settings);
         }
     }
 
     /// Whether a gateway takes mail; `None` if there is no such gateway.
     #[must_use]
     pub fn circuit(&self, gateway: GatewayId) -> Option<&Circuit> {
-        self.gateways.get(&gateway).map(Gateway::circuit)
+        self.known(gateway).map(Gateway::circuit)
     }
 
     /// How a gateway does; `None` if there is no such gateway.
     #[must_use]
     pub fn gateway(&self, id: GatewayId) -> Option<GatewaySummary> {
-        let gateway = self.gateways.get(&id)?;
+        let gateway = self.known(id)?;
         Some(GatewaySummary {
             ready: self.lines.len_of(id),
             passed: self.lines.strays_of(id),
@@ -108,11 +112,8 @@ impl Scheduler {
         })
     }
 
-    /// Has mail pass gateways that are out, and come back to those that are no more. Forgets gateways
-    /// that are gone, unless they are paused, which is to hold when they return.
+    /// Has mail pass gateways that are out, and come back to those that are no more.
     pub(super) fn review_gateways(&mut self, now: Duration) {
-        self.gateways
-            .retain(|_, it| !it.is_gone() || it.sessions() > 0 || it.paused);
         let mut changed = false;
         for gateway in self.gateways.values_mut() {
             changed |= gateway.review(now);
@@ -124,14 +125,15 @@ impl Scheduler {
 
     /// The first gateway with something to do, and what.
     pub(super) fn next_step(&mut self, now: Duration) -> Option<(GatewayId, Step)> {
-        let (lines, stalled) = (&self.lines, self.stalled_until.is_some());
+        let (lines, messages) = (&self.lines, &self.messages);
+        let stalled = self.stalled_until.is_some();
         self.gateways.iter_mut().find_map(|(id, gateway)| {
-            let ready = if stalled {
-                0
+            let waiting = if stalled {
+                Waiting::default()
             } else {
-                startable(lines, *id, gateway)
+                waiting(lines, messages, *id, gateway)
             };
-            Some((*id, gateway.step(now, ready)?))
+            Some((*id, gateway.step(now, waiting)?))
         })
     }
 
@@ -142,11 +144,11 @@ impl Scheduler {
         own.or_else(|| self.lines.stray(gateway))
     }
 
-    /// Messages that may be begun with a gateway now: none while our own disk is given a rest.
-    pub(super) fn startable(&self, id: GatewayId) -> usize {
+    /// What may be begun with a gateway now: nothing while our own disk is given a rest.
+    pub(super) fn waiting(&self, id: GatewayId) -> Waiting {
         match (self.stalled_until, self.gateways.get(&id)) {
-            (None, Some(gateway)) => startable(&self.lines, id, gateway),
-            _ => 0,
+            (None, Some(gateway)) => waiting(&self.lines, &self.messages, id, gateway),
+            _ => Waiting::default(),
         }
     }
 
@@ -159,6 +161,11 @@ impl Scheduler {
         self.gateways.get(&session.gateway())?.message_on(session)
     }
 
+    /// A gateway of the settings in force.
+    fn known(&self, id: GatewayId) -> Option<&Gateway> {
+        self.gateways.get(&id).filter(|gateway| !gateway.is_gone())
+    }
+
     /// Sessions with all gateways.
     pub(super) fn sessions(&self) -> usize {
         let all = self.gateways.values().map(Gateway::sessions);
@@ -167,18 +174,28 @@ impl Scheduler {
 
     /// Messages in the lines of gateways that there are not.
     pub(super) fn stranded(&self) -> usize {
-        let known = |id: &GatewayId| self.gateways.get(id).is_some_and(|it| !it.is_gone());
-        let stranded = self.lines.lengths().filter(|(id, _)| !known(id));
+        let stranded = self
+            .lines
+            .lengths()
+            .filter(|(id, _)| self.known(*id).is_none());
         stranded.map(|(_, length)| length).sum()
     }
 }
 
-/// Messages that a gateway could be given: its line, and while it is down also those that passed it.
-fn startable(lines: &Lines, id: GatewayId, gateway: &Gateway) -> usize {
-    let strays = if gateway.circuit().is_down() {
-        lines.strays_of(id)
-    } else {
-        0
-    };
-    lines.len_of(id) + strays
+/// What a gateway could be given: its line, and while it is down also the messages that passed it.
+fn waiting(
+    lines: &Lines,
+    messages: &BTreeMap<QueueId, Message>,
+    id: GatewayId,
+    gateway: &Gateway,
+) -> Waiting {
+    let is_down = gateway.circuit().is_down();
+    let strays = if is_down { lines.strays_of(id) } else { 0 };
+    let stray = || lines.stray(id).filter(|_| is_down);
+    let next = lines.head(id).or_else(stray);
+    let next = next.and_then(|next| messages.get(&next));
+    Waiting {
+        ready: lines.len_of(id) + strays,
+        recipients: next.map_or(1, |message| message.recipients),
+    }
 }

@@ -51,6 +51,12 @@ impl Lines {
         self.len -= 1;
     }
 
+    /// The message whose turn is next at this gateway.
+    pub(super) fn head(&self, gateway: GatewayId) -> Option<QueueId> {
+        let (_, (_, _, id)) = self.of.get(&gateway)?.head()?;
+        Some(id)
+    }
+
     /// Gives a turn at this gateway, to the message that is returned. It stays in line.
     pub(super) fn give_turn(&mut self, gateway: GatewayId) -> Option<QueueId> {
         let (_, _, id) = self.of.get_mut(&gateway)?.give_turn()?;

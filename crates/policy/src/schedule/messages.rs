@@ -55,6 +55,8 @@ pub(super) struct Message {
     /// The entry in the expiry calendar.
     pub(super) expiry: Option<NonZeroU64>,
     pub(super) attempts: u32,
+    /// Recipients still to be served, at most.
+    pub(super) recipients: u32,
     /// Transactions that each gateway of the route had answered when this message last met a broken
     /// session there; wraps.
     strike_marks: [u16; CHOICES_MAX],
@@ -89,6 +91,7 @@ impl Message {
             age_then: micros(now.wall.since(queued.arrival)),
             expiry: None,
             attempts: queued.attempts,
+            recipients: queued.recipients.max(1),
             strike_marks: [0; CHOICES_MAX],
             strikes: 0,
             passing_strikes: 0,

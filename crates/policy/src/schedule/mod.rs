@@ -7,6 +7,8 @@
 //!
 //! What it keeps, whatever the caller reports:
 //! - never more than [`GatewayLimits::max_connections`] sessions open or opening with a gateway;
+//! - never more messages or recipients than [`GatewayLimits::rate`] in any window in which the gateway
+//!   could count them, and on one session no more than its share;
 //! - one circuit for each gateway: while it is down, messages wait on it, not on timers of their
 //!   own, and one probe at a time asks whether it is back;
 //! - mail goes through the next gateway of its [`Route`] once the one before it has been down for
@@ -29,6 +31,8 @@ mod limits;
 mod lines;
 mod messages;
 mod origins;
+mod outage;
+mod pace;
 mod route;
 mod scheduler;
 mod sessions;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mail::QueueId;
 
 use super::backoff::spread;
+use super::circuit::Waker;
 use super::facts::{
     Action, AttemptEnd, AttemptOutcome, Flush, GatewayTrouble, MessageState, Now, Queued,
     SessionId, Summary, TroubleKind,
@@ -194,8 +195,12 @@ impl Scheduler {
                 }
             }
         }
+        let by = match flush {
+            Flush::All => Waker::Admin,
+            Flush::ByUser | Flush::Id(_) => Waker::User,
+        };
         for gateway in self.gateways.values_mut() {
-            gateway.flush(now.mono, flush == Flush::All);
+            gateway.flush(now.mono, by);
         }
     }
 
@@ -249,7 +254,7 @@ impl Scheduler {
             Step::Close(session) => Action::Close(session),
             Step::Use(session) => {
                 let id = self.next_message(gateway)?;
-                self.start(id, session);
+                self.start(now.mono, id, session);
                 Action::Deliver { session, id }
             }
         })
@@ -273,7 +278,7 @@ impl Scheduler {
         let expiry = self.expiries.first().map(|&(at, _)| at);
         let times = timer.into_iter().chain(expiry);
         let gateways = self.gateways.iter();
-        let gateways = gateways.filter_map(|(id, gateway)| gateway.wake_at(self.startable(*id)));
+        let gateways = gateways.filter_map(|(id, gateway)| gateway.wake_at(self.waiting(*id)));
         times
             .map(Duration::from_micros)
             .chain(gateways)

@@ -27,6 +27,10 @@ pub(super) struct Session {
     pub(super) opened: Duration,
     /// It has ended a transaction and stayed alive: the gateway worked through it.
     pub(super) proven: bool,
+    /// Transactions that were begun on it.
+    pub(super) uses: u32,
+    /// What the one under way costs.
+    pub(super) cost: u32,
     pub(super) phase: Phase,
 }
 
@@ -47,6 +51,8 @@ impl Sessions {
             Session {
                 opened: now,
                 proven: false,
+                uses: 0,
+                cost: 0,
                 phase: Phase::Opening,
             },
         );
@@ -66,6 +72,22 @@ impl Sessions {
         let before = std::mem::replace(&mut session.phase, phase);
         self.count(id, before, false);
         self.count(id, phase, true);
+    }
+
+    /// A transaction of this cost begins on an idle session.
+    pub(super) fn begin(&mut self, id: SessionId, message: QueueId, cost: u32) {
+        if let Some(session) = self.all.get_mut(&id) {
+            session.uses = session.uses.saturating_add(1);
+            session.cost = cost;
+        }
+        self.set_phase(id, Phase::Busy(message));
+    }
+
+    /// No further transaction is to be begun on it.
+    pub(super) fn wear_out(&mut self, id: SessionId) {
+        if let Some(session) = self.all.get_mut(&id) {
+            session.uses = u32::MAX;
+        }
     }
 
     /// Notes that the gateway worked through this session.
@@ -107,12 +129,14 @@ impl Sessions {
         self.idle.first().copied()
     }
 
+    /// All idle ones, the one that has been so for longest first.
+    pub(super) fn idle(&self) -> impl Iterator<Item = SessionId> {
+        self.idle.iter().map(|&(_, id)| id)
+    }
+
     /// Any idle session but this one.
     pub(super) fn idle_but(&self, but: Option<SessionId>) -> Option<SessionId> {
-        self.idle
-            .iter()
-            .map(|&(_, id)| id)
-            .find(|&id| Some(id) != but)
+        self.idle().find(|&id| Some(id) != but)
     }
 
     fn count(&mut self, id: SessionId, phase: Phase, enters: bool) {

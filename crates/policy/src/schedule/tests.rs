@@ -8,6 +8,7 @@ use mail::{QueueId, Timestamp};
 use super::*;
 
 mod failover;
+mod limits;
 
 const DAY: u64 = 24 * 3600;
 const MAIN: GatewayId = GatewayId::new(0);
@@ -59,6 +60,7 @@ impl Bench {
             route: Route::to(MAIN),
             uncertain: None,
             held: false,
+            recipients: 1,
         }
     }
 

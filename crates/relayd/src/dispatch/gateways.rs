@@ -95,6 +95,8 @@ pub(super) fn gateways(relay: &Relay, running: &Running) -> BTreeMap<GatewayId, 
         let limits = GatewayLimits {
             max_connections: gateway.max_connections,
             idle_close: gateway.idle_close,
+            max_messages_per_connection: gateway.max_messages_per_connection,
+            rate: gateway.rate,
             fallback_after: fallback.map_or(usual.fallback_after, |next| next.after),
         };
         (relay.numbers.of(&gateway.name), limits)
