@@ -9,6 +9,8 @@ use super::facts::{GatewayTrouble, TroubleKind};
 /// The longest wait that a gateway can ask for with "try again in N seconds".
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
+/// The least wait for a quota's renewal, whatever is said of it.
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 /// The longest wait for a quota's renewal: a month.
 const RENEWAL_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
@@ -169,7 +171,11 @@ fn next_probe(
     let asked = trouble
         .retry_after
         .map_or(Duration::ZERO, |wait| now + wait.min(longest));
-    own.max(asked)
+    match trouble.effect {
+        // When a quota is renewed is known: neither sooner nor later.
+        Effect::PauseUntil(_) if trouble.retry_after.is_some() => asked.max(now + RENEWAL_MIN),
+        _ => own.max(asked),
+    }
 }
 
 #[cfg(test)]
@@ -216,9 +222,11 @@ mod tests {
         circuit.fail(secs(0), secs(0), &trouble);
         circuit.probe_now(secs(3), Waker::Admin);
         assert_eq!(circuit.next_probe(), Some(secs(1800)));
-        trouble.retry_after = Some(secs(86_400));
-        circuit.fail(secs(0), secs(0), &trouble);
-        assert_eq!(circuit.next_probe(), Some(secs(86_400)));
+        for (said, kept) in [(0, 1), (600, 600), (86_400, 86_400)] {
+            trouble.retry_after = Some(secs(said));
+            circuit.fail(secs(0), secs(0), &trouble);
+            assert_eq!(circuit.next_probe(), Some(secs(kept)));
+        }
         circuit.probe_now(secs(3), Waker::Settings);
         assert_eq!(circuit.next_probe(), Some(secs(3)));
     }
