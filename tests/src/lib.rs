@@ -26,3 +26,4 @@ pub mod rig;
 pub mod scene;
 pub mod sim;
 pub mod table;
+pub mod told;

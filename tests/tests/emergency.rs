@@ -10,46 +10,11 @@ use std::process::{Command, Output};
 
 use mailparse::MailHeaderMap as _;
 use tests::certificate::{Authority, Validity};
-use tests::gateway::{Delivery, Fault, Gateway, Setup, Stage, Tls};
+use tests::gateway::{Fault, Gateway, Setup, Stage, Tls};
 use tests::hook::Hook;
 use tests::program::{built, run};
 use tests::rig::{Access, Rig};
-
-const USER: &str = "alarms@elsewhere.test";
-const PASSWORD: &str = "an alarm's own Passw0rd";
-
-/// A server for alarms, with the authority that its certificate is from.
-struct Server {
-    gateway: Gateway,
-    authority: Authority,
-}
-
-impl Server {
-    fn new(change: impl FnOnce(&mut Setup)) -> Self {
-        let authority = Authority::new();
-        let mut setup = Setup::provider(authority.issue("alarms.test", Validity::Current));
-        (setup.user, setup.password) = (USER.to_owned(), PASSWORD.to_owned());
-        change(&mut setup);
-        let gateway = Gateway::start(setup);
-        Self { gateway, authority }
-    }
-
-    /// The lines of a section that uses it; its files lie beside the settings.
-    fn section(&self, rig: &Rig, heading: &str) -> String {
-        let name = heading.replace(' ', "-");
-        rig.write(&format!("{name}.pem"), &self.authority.pem, 0o644);
-        rig.write(&format!("{name}.secret"), &format!("{PASSWORD}\n"), 0o600);
-        format!(
-            "[{heading}]\nto = a@person.test, b@person.test\nhost = localhost\nport = {}\ntls_name = alarms.test\n\
-             ca_file = {name}.pem\nuser = {USER}\npassword_file = {name}.secret\n",
-            self.gateway.port()
-        )
-    }
-
-    fn deliveries(&self) -> Vec<Delivery> {
-        self.gateway.record().deliveries
-    }
-}
+use tests::told::{PASSWORD, Told, USER};
 
 /// A rig whose settings end in these sections; relayd does not run.
 fn rig_with(sections: impl FnOnce(&Rig) -> String) -> Rig {
@@ -82,7 +47,7 @@ fn expect(output: &Output, status: i32, words: &[&str]) {
 #[test]
 fn the_mail_has_complete_headers_and_all_recipients_get_it() {
     for tls in [Tls::StartTls, Tls::Implicit] {
-        let server = Server::new(|setup| setup.tls = tls);
+        let server = Told::new(|setup| setup.tls = tls);
         let rig = rig_with(|rig| {
             let more = if tls == Tls::Implicit {
                 "tls = implicit\n"
@@ -122,7 +87,7 @@ fn the_mail_has_complete_headers_and_all_recipients_get_it() {
 
 #[test]
 fn it_works_as_emergency_mail_sender() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let rig = rig_with(|rig| server.section(rig, "alarm"));
     let program = rig.path().join("emergency_mail_sender");
     symlink(built("relayctl"), &program).expect("the folder is ours");
@@ -160,7 +125,7 @@ fn it_works_as_emergency_mail_sender() {
 
 #[test]
 fn a_subject_with_a_line_break_is_refused() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let rig = rig_with(|rig| server.section(rig, "alarm"));
     for subject in ["x\nBcc: everybody@example.com", "x\rX: y"] {
         expect(&emergency(&rig, &[subject], b"body\n"), 64, &["line break"]);
@@ -171,7 +136,7 @@ fn a_subject_with_a_line_break_is_refused() {
 /// relayd was killed, its spool is gone or read-only, and the settings are nonsense but for `[alarm]`.
 #[test]
 fn nothing_of_relayd_is_needed() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let mut rig = rig_with(|rig| server.section(rig, "alarm"));
     rig.start();
     rig.kill();
@@ -199,7 +164,7 @@ fn a_full_disk_is_no_hindrance() {
     if !tests::namespace::root_or_skip("a_full_disk_is_no_hindrance") {
         return;
     }
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let mut rig = rig_with(|rig| server.section(rig, "alarm"));
     rig.enclose(
         "mount -t tmpfs -o size=64k tmpfs \"$1/spool\"\nhead -c 1M /dev/zero > \"$1/spool/fill\" 2>/dev/null || true",
@@ -216,7 +181,7 @@ fn a_full_disk_is_no_hindrance() {
 }
 
 /// Two accounts, then a webhook, then a command and a file.
-fn four_roads(first: &Server, second: &Server, hook: &Hook) -> Rig {
+fn four_roads(first: &Told, second: &Told, hook: &Hook) -> Rig {
     rig_with(|rig| {
         rig.write(
             "hook.secret",
@@ -234,7 +199,7 @@ fn four_roads(first: &Server, second: &Server, hook: &Hook) -> Rig {
 
 #[test]
 fn the_next_road_is_taken_when_one_is_closed() {
-    let (first, second) = (Server::new(|_| {}), Server::new(|_| {}));
+    let (first, second) = (Told::new(|_| {}), Told::new(|_| {}));
     first
         .gateway
         .fail(Stage::Auth, Fault::reply("535 5.7.8 no"));
@@ -300,7 +265,7 @@ fn the_next_road_is_taken_when_one_is_closed() {
 
 #[test]
 fn when_every_road_is_closed_each_is_named_and_the_status_says_what_helps() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let hook = Hook::start(500);
     let sections = |rig: &Rig| {
         format!(
@@ -364,7 +329,7 @@ fn a_server_that_is_not_who_it_says_gets_nothing() {
             "not verified",
         ),
     ] {
-        let server = Server {
+        let server = Told {
             gateway: Gateway::start(Setup::provider(identity)),
             authority: Authority::new(),
         };
@@ -386,7 +351,7 @@ fn a_server_that_is_not_who_it_says_gets_nothing() {
 
 #[test]
 fn a_server_without_starttls_gets_nothing_in_plain_text() {
-    let server = Server::new(|setup| setup.tls = Tls::None);
+    let server = Told::new(|setup| setup.tls = Tls::None);
     let rig = rig_with(|rig| server.section(rig, "alarm"));
     expect(
         &emergency(&rig, &["x"], b"body\n"),
@@ -405,7 +370,7 @@ fn a_server_without_starttls_gets_nothing_in_plain_text() {
 /// What a man in the middle adds in plain text behind the consent to STARTTLS is not read as the server's (I8).
 #[test]
 fn words_behind_the_consent_to_starttls_are_dropped() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     server
         .gateway
         .fail(Stage::StartTls, Fault::reply("220 go\n250 injected"));
@@ -422,7 +387,7 @@ fn words_behind_the_consent_to_starttls_are_dropped() {
 
 #[test]
 fn a_server_that_is_the_gateways_too_is_warned_about() {
-    let server = Server::new(|_| {});
+    let server = Told::new(|_| {});
     let rig = rig_with(|rig| {
         server
             .section(rig, "alarm")

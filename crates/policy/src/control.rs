@@ -2,7 +2,7 @@
 //!
 //! A client sends one line and reads until the socket closes. The first line of the answer is
 //! `OK` or `ERR class text`. After an `OK` to `LIST`, one line for each message follows, in the
-//! form of [`crate::listing::json_line`]; after an `OK` to `STATUS`, lines of `name: value`. Both
+//! form of [`crate::listing::json_line`]; after an `OK` to `STATUS` or `FACTS`, lines of `name: value`. All
 //! end with `END count`, so that an answer that was cut off is noticed. Lines end in LF.
 
 mod selection;
@@ -38,6 +38,8 @@ pub enum Request {
     Reload,
     /// `STATUS`: how relayd is doing.
     Status,
+    /// `FACTS`: the same for programs, as [`crate::alarm::Facts::lines`] has it.
+    Facts,
 }
 
 /// A request line is not one of ours.
@@ -83,6 +85,7 @@ impl Request {
             ("RELEASE", Some(which)) => selected(which).map(Self::Release),
             ("RELOAD", None) => Ok(Self::Reload),
             ("STATUS", None) => Ok(Self::Status),
+            ("FACTS", None) => Ok(Self::Facts),
             _ => Err(RequestError::Syntax),
         }
     }
@@ -100,6 +103,7 @@ impl fmt::Display for Request {
             Self::Release(which) => write!(f, "RELEASE {which}"),
             Self::Reload => f.write_str("RELOAD"),
             Self::Status => f.write_str("STATUS"),
+            Self::Facts => f.write_str("FACTS"),
         }
     }
 }
@@ -305,6 +309,7 @@ mod tests {
             Request::Hold(Selection::Origin("uid 33".to_owned())),
             Request::Reload,
             Request::Status,
+            Request::Facts,
         ];
         for request in requests {
             assert_eq!(Request::parse(request.to_string().as_bytes()), Ok(request));

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+pub mod alarm;
 pub mod aliases;
 pub mod budget;
 pub mod bulk;

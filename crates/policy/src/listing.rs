@@ -226,7 +226,7 @@ pub fn json_line(record: &QueueRecord) -> String {
 }
 
 /// A JSON string with Postfix's escapes: `/` stays, DEL and other controls are `\u00XX`.
-fn json_string(out: &mut String, text: &str) {
+pub(crate) fn json_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

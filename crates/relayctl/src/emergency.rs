@@ -129,8 +129,7 @@ fn text(word: &OsStr) -> String {
 fn carry(emergency: &Emergency, subject: &str, body: &[u8], debug: bool) -> Vec<Tried> {
     let host = emergency.hostname.clone();
     let host = host.unwrap_or_else(host::identity::hostname);
-    let account = emergency.user.as_deref().unwrap_or(ACCOUNT);
-    let keeper = Keeper::of_relayd(Some(account));
+    let keeper = Keeper::of_relayd(Some(account(emergency)));
     let at = host::clock::wall();
     let letter = Letter {
         subject,
@@ -144,8 +143,13 @@ fn carry(emergency: &Emergency, subject: &str, body: &[u8], debug: bool) -> Vec<
     roads::carry(&letter, &emergency.alarm.roads, &keeper, listener.as_ref())
 }
 
+/// Whose secrets are used.
+pub(crate) fn account(emergency: &Emergency) -> &str {
+    emergency.user.as_deref().unwrap_or(ACCOUNT)
+}
+
 /// Says on which roads it did not go, and ends accordingly.
-fn report(tried: &[Tried]) -> ExitCode {
+pub(crate) fn report(tried: &[Tried]) -> ExitCode {
     let status = roads::status(tried);
     for Tried { road, outcome } in tried {
         match outcome {

@@ -2,6 +2,7 @@
 //! files that an admin should not write by hand.
 #![forbid(unsafe_code)]
 
+mod check;
 mod emergency;
 mod knowledge;
 mod queue;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     match matches.subcommand() {
+        Some(("check", arguments)) => return check::run(arguments),
         Some(("emergency", arguments)) => return emergency::run(arguments),
         Some(("providers", arguments)) => return knowledge::providers(arguments),
         Some(("reply", arguments)) => return knowledge::reply(arguments),
@@ -107,6 +109,7 @@ fn command_line() -> Command {
                 )
                 .arg(Arg::new("provider").long("provider").value_name("NAME")),
         )
+        .subcommand(check::command_line())
         .subcommand(emergency::command_line())
         .subcommand(user::command_line())
 }

@@ -15,6 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
+use crate::alarm;
 use crate::dispatch::{Event, GatewayState, States};
 use crate::relay::Relay;
 
@@ -81,6 +82,7 @@ async fn answer(relay: &Arc<Relay>, mut stream: UnixStream) -> io::Result<()> {
         (Some(answer), _) => put(&mut out, &answer.to_string()).await?,
         (None, Ok(Request::List)) => list(relay, &mut out).await?,
         (None, Ok(Request::Status)) => status(relay, &mut out).await?,
+        (None, Ok(Request::Facts)) => facts(relay, &mut out).await?,
         (None, Ok(request)) => {
             let answer = carry_out(relay, request, caller).await;
             put(&mut out, &answer.to_string()).await?;
@@ -116,7 +118,9 @@ async fn denied(relay: &Relay, caller: u32, request: &Request) -> Option<Answer>
     }
     let running = relay.running();
     let (allowed, what) = match request {
-        Request::List | Request::Status => (&running.settings.mailq_users, "view the mail queue"),
+        Request::List | Request::Status | Request::Facts => {
+            (&running.settings.mailq_users, "view the mail queue")
+        }
         Request::Flush | Request::FlushId(_) | Request::FlushSite(_) => {
             (&running.settings.flush_users, "flush the mail queue")
         }
@@ -163,7 +167,7 @@ async fn carry_out(relay: &Arc<Relay>, request: Request, caller: u32) -> Answer 
                 text: problem.lines().next().unwrap_or_default().to_owned(),
             },
         },
-        Request::List | Request::Status => Answer::Ok,
+        Request::List | Request::Status | Request::Facts => Answer::Ok,
     }
 }
 
@@ -194,7 +198,7 @@ fn shutting_down() -> Answer {
     }
 }
 
-async fn states(relay: &Relay) -> Option<States> {
+pub(crate) async fn states(relay: &Relay) -> Option<States> {
     let (ask, answer) = oneshot::channel();
     relay.events.send(Event::AskGateways(ask)).await.ok()?;
     answer.await.ok()
@@ -220,6 +224,16 @@ async fn list(relay: &Arc<Relay>, out: &mut BufWriter<UnixStream>) -> io::Result
                 None => break,
             }
         }
+    }
+    put(out, &End { count }.to_string()).await
+}
+
+async fn facts(relay: &Arc<Relay>, out: &mut BufWriter<UnixStream>) -> io::Result<()> {
+    let lines = alarm::facts(relay).await.lines();
+    put(out, &Answer::Ok.to_string()).await?;
+    let count = lines.len() as u64;
+    for line in lines {
+        put(out, &line.to_string()).await?;
     }
     put(out, &End { count }.to_string()).await
 }

@@ -4,7 +4,7 @@
 mod gateways;
 mod holds;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ pub(crate) struct Dispatcher {
     suspended: VecDeque<(GatewayId, QueueId)>,
     /// The passwords that gateways refused.
     refused_passwords: BTreeMap<GatewayId, Stamp>,
+    /// Gateways that have taken a session.
+    proven: BTreeSet<GatewayId>,
     /// When their files were last looked at.
     looked_at: Instant,
     /// What an admin wants held or released.
@@ -114,6 +116,7 @@ impl Dispatcher {
             sessions: HashMap::new(),
             suspended: VecDeque::new(),
             refused_passwords: BTreeMap::new(),
+            proven: BTreeSet::new(),
             looked_at: Instant::now(),
             holds: Holds::default(),
             passed: BTreeMap::new(),
@@ -177,6 +180,7 @@ impl Dispatcher {
             Event::Queued(queued) => self.queued(&now, queued),
             Event::SessionReady(session) => {
                 self.refused_passwords.remove(&session.gateway());
+                self.proven.insert(session.gateway());
                 self.scheduler.session_ready(&now, session);
             }
             Event::SessionFailed(session, failure) => self.session_failed(session, failure),

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mail::{Address, QueueId};
+use mail::{Address, QueueId, Timestamp};
 use policy::budget;
 use policy::control::Selection;
 use policy::listing::{QueueName, QueueRecord, QueuedRecipient};
 use policy::schedule::GatewayId;
 use spool::{Meta, Queue};
+
+use crate::alarm::Survey;
 
 /// How many entries a listing takes before it lets others at the index.
 const PAGE: usize = 1000;
@@ -67,6 +69,26 @@ impl Index {
             .collect()
     }
 
+    /// Counts what is queued, page by page.
+    pub(crate) fn survey(&self) -> Survey {
+        let mut survey = Survey::default();
+        let mut after = None;
+        loop {
+            let entries = self.lock();
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let page = entries.range((start, Bound::Unbounded)).take(PAGE);
+            let (mut seen, mut last) = (0, None);
+            for (id, item) in page {
+                (seen, last) = (seen + 1, Some(*id));
+                item.count_in(*id, &mut survey);
+            }
+            if seen < PAGE {
+                return survey;
+            }
+            after = last;
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
@@ -110,6 +132,34 @@ impl Item {
             Queue::Deferred => QueueName::Deferred,
             Queue::Hold => QueueName::Hold,
             Queue::Incoming | Queue::Corrupt | Queue::Maildrop => QueueName::Incoming,
+        }
+    }
+
+    /// Adds it to a survey.
+    fn count_in(&self, id: QueueId, survey: &mut Survey) {
+        let meta = &self.meta;
+        if meta.queue == Queue::Hold {
+            survey.held += 1;
+            return;
+        }
+        survey.waiting += 1;
+        survey.deferred += u64::from(meta.queue == Queue::Deferred);
+        let mut states = meta.recipients.iter().filter(|state| state.done.is_none());
+        let reason = states
+            .find_map(|state| state.last.as_ref())
+            .map(|last| &last.text);
+        if reason.is_some_and(|text| Cause::told_in(text) == Some(Cause::Sender)) {
+            survey.refused_senders += 1;
+            if survey.refused_sender.is_none() {
+                let sender = meta.envelope.sender.as_ref();
+                let sender = sender.map_or("<>".to_owned(), ToString::to_string);
+                survey.refused_sender = Some((sender, reason.cloned().unwrap_or_default()));
+            }
+        }
+        let is_older =
+            |(_, arrival, _): &(QueueId, Timestamp, Option<String>)| meta.arrival < *arrival;
+        if survey.oldest.as_ref().is_none_or(is_older) {
+            survey.oldest = Some((id, meta.arrival, reason.cloned()));
         }
     }
 

@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod alarm;
 mod attempt;
 mod bounce;
 mod budgets;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use host::identity;
@@ -43,6 +44,8 @@ pub(crate) struct Relay {
     pub(crate) quotas: Quotas,
     /// The gateways' numbers.
     pub(crate) numbers: Numbers,
+    /// Alarms that no road took so far.
+    pub(crate) untold: AtomicU64,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
     pub(crate) reloads: watch::Sender<u64>,
     logins: Mutex<HashMap<u32, Option<String>>>,
@@ -80,6 +83,7 @@ impl Relay {
             budgets: Budgets::default(),
             quotas: Quotas::default(),
             numbers: Numbers::default(),
+            untold: AtomicU64::new(0),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),
             file: file.to_owned(),

@@ -18,7 +18,7 @@ use crate::listen::TcpDoor;
 use crate::log::Log;
 use crate::relay::Relay;
 use crate::running::Running;
-use crate::{Failure, control, door, intake, kept, listen, record};
+use crate::{Failure, alarm, control, door, intake, kept, listen, record};
 
 /// Threads that may block on the disk at once. Their fsyncs overlap, and the disk groups them.
 const DISK_THREADS: usize = 32;
@@ -124,6 +124,7 @@ async fn serve(
     door::serve(&relay, sockets.submit, ports)?;
     drop(starting);
     intake::serve(&relay);
+    alarm::serve(&relay);
     let syncing = tokio::spawn(sync_removals(Arc::clone(&relay)));
     if let Err(error) = host::systemd::notify("READY=1") {
         relay.log.warn(&format!("telling systemd: {error}"));

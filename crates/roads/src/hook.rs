@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use host::secret::{self, Keeper};
 use policy::log::printable;
-use policy::settings::alarm::{self, Shape, Webhook};
+use policy::settings::alarm::{self, Heartbeat, Shape, Webhook};
 use serde_json::{Value, json};
+use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::{Accepted, Event, Letter, Listener, Outcome, Refusal, RefusalKind};
@@ -54,12 +55,39 @@ pub(crate) fn post(
     send(url, &content, listener)
 }
 
+/// Asks for the address of a heartbeat (GET); blocks for at most half a minute.
+///
+/// # Errors
+/// There is no address, or it did not answer with 2xx.
+pub fn ask(heartbeat: &Heartbeat, keeper: &Keeper) -> Result<(), Refusal> {
+    let secret = heartbeat.secret.as_ref();
+    let secret = secret
+        .map(|source| secret::fetch(source, keeper))
+        .transpose();
+    let secret = secret.map_err(|error| Refusal::settings(error.to_string()))?;
+    let own = secret.as_ref().map(|secret| secret.reveal());
+    let url = heartbeat.url.as_deref().or(own).unwrap_or_default();
+    if !alarm::is_url(url) {
+        let text = "the secret is not a web address that begins with https://";
+        return Err(Refusal::settings(text));
+    }
+    judged(agent().get(url).call(), url, None).map(drop)
+}
+
 fn send(url: &str, content: &Value, listener: Option<&Listener>) -> Outcome {
     let answer = agent()
         .post(url)
         .header("Content-Type", "application/json")
         .header("User-Agent", concat!("relayd/", env!("CARGO_PKG_VERSION")))
         .send(content.to_string());
+    judged(answer, url, listener)
+}
+
+fn judged(
+    answer: Result<Response<ureq::Body>, ureq::Error>,
+    url: &str,
+    listener: Option<&Listener>,
+) -> Outcome {
     // What went wrong may repeat the address, which is a secret.
     let mut answer = answer
         .map_err(|error| Refusal::temporary(error.to_string().replace(url, &without_path(url))))?;

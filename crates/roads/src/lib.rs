@@ -18,6 +18,7 @@ use host::secret::Keeper;
 use policy::settings::alarm::{By, Road};
 use policy::sysexits::ExitStatus;
 
+pub use hook::ask;
 pub use letter::{Event, Letter};
 
 /// Hears every line that is said on a road, with secrets masked.

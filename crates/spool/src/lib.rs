@@ -8,6 +8,7 @@
 
 mod accept;
 mod claim;
+mod condition;
 mod content;
 mod disk;
 mod drops;
@@ -34,6 +35,7 @@ mod writer;
 
 pub use accept::Draft;
 pub use claim::Claim;
+pub use condition::{COUNTED, Condition, condition};
 pub use content::Content;
 pub use disk::{DirUse, Disk, Facts, FileKind, RealDisk, Space};
 pub use envelope::{ENVELOPE_MAX, RECIPIENTS_MAX};

@@ -25,12 +25,15 @@ const SUM_LEN: usize = 4;
 pub enum Note {
     /// What was sent through each gateway, for its quotas.
     Quotas,
+    /// What was alarmed about, and what is still to be told.
+    Alarms,
 }
 
 impl Note {
     const fn name(self) -> &'static str {
         match self {
             Self::Quotas => "quotas",
+            Self::Alarms => "alarms",
         }
     }
 }

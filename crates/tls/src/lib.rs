@@ -2,6 +2,8 @@
 //! failed handshake in words. There is no switch that leaves out verification (I8).
 #![forbid(unsafe_code)]
 
+mod validity;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,6 +13,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+
+pub use validity::not_after;
 
 /// A client's side of TLS that trusts `ca_file` alone, or the system's roots where none is named.
 ///

@@ -3,12 +3,88 @@
 use super::{PasswordSource, Problem, Tls, read};
 use mail::Address;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What `[alarm]` and the `[alarm NAME]` sections say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alarm {
     /// The roads, in the order in which they are tried. None: nobody is told.
     pub roads: Vec<Road>,
+    /// When somebody is told.
+    pub watch: Watch,
+    /// Where it is told regularly that relayd works.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// When somebody is told of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// How long a gateway may be unreachable, or refuse for now.
+    pub gateway_down_after: Duration,
+    /// How long it may refuse us for good, or not be trusted.
+    pub gateway_refuses_after: Duration,
+    /// How long a message may wait.
+    pub stuck_after: Duration,
+    /// How long mail may lie in `maildrop`.
+    pub maildrop_after: Duration,
+    /// The share of a quota in percent.
+    pub quota_warn: u8,
+    /// The share of the spool's disk in percent that should be free.
+    pub disk_free: u8,
+    /// How long before a certificate or a token ends.
+    pub expiry_before: Duration,
+    /// The pause before the first reminder. Each further one is twice as long.
+    pub remind_after: Duration,
+    /// How long a cause must be gone before it is called over.
+    pub clear_after: Duration,
+    /// Whether a letter says every day that all is well.
+    pub daily: bool,
+}
+
+impl Default for Watch {
+    /// As without any setting.
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            gateway_down_after: Duration::from_secs(10 * MINUTE),
+            gateway_refuses_after: Duration::from_secs(MINUTE),
+            stuck_after: Duration::from_secs(240 * MINUTE),
+            maildrop_after: Duration::from_secs(5 * MINUTE),
+            quota_warn: 80,
+            disk_free: 10,
+            expiry_before: Duration::from_secs(14 * 86_400),
+            remind_after: Duration::from_secs(60 * MINUTE),
+            clear_after: Duration::from_secs(MINUTE),
+            daily: false,
+        }
+    }
+}
+
+impl Watch {
+    /// How often relayd looks: often enough for the shortest span, and at most every ten seconds.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        let spans = [
+            self.gateway_down_after,
+            self.gateway_refuses_after,
+            self.stuck_after,
+            self.maildrop_after,
+            self.clear_after,
+        ];
+        let shortest = spans.into_iter().min().unwrap_or_default();
+        (shortest / 4).clamp(Duration::from_millis(250), Duration::from_secs(10))
+    }
+}
+
+/// A web address that is asked for as long as nothing is wrong, so that silence means something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The address, if it is no secret.
+    pub url: Option<String>,
+    /// Where it is from if it is one.
+    pub secret: Option<PasswordSource>,
+    /// The pause between two calls.
+    pub every: Duration,
 }
 
 /// One way to tell somebody.
@@ -149,6 +225,13 @@ impl Emergency {
 
 impl Alarm {
     pub(super) fn resolve(&mut self, base: &Path) {
+        let ping = self
+            .heartbeat
+            .as_mut()
+            .and_then(|beat| beat.secret.as_mut());
+        if let Some(PasswordSource::File(path)) = ping {
+            *path = base.join(&*path);
+        }
         for road in &mut self.roads {
             let mut paths: Vec<&mut PathBuf> = Vec::new();
             let mut secret = None;

@@ -173,6 +173,8 @@ pub enum Kind {
     Shape,
     /// A web address.
     Url,
+    /// `none` or `daily`.
+    Heartbeat,
 }
 
 impl Kind {
@@ -227,6 +229,7 @@ impl Kind {
             Self::LogName => "a word",
             Self::LogTarget => "syslog, stderr, or a file name with a slash in it",
             Self::Shape => "slack, teams, pagerduty or plain",
+            Self::Heartbeat => "none or daily",
             Self::Url => {
                 "a web address that begins with https://, or with http:// if it is on this host"
             }

@@ -87,6 +87,7 @@ fn needed_for_alarms(name: &str) -> &'static str {
         "user" => "to = a@b.example\nhost = h\npassword_file = x\n",
         "webhook" => "webhook_url = https://a.example/\n",
         "command" | "file" => "",
+        "heartbeat_every" => "heartbeat_url = https://a.example/\n",
         name if name.starts_with("webhook_") => "webhook = plain\n",
         name if name.starts_with("password_") => "to = a@b.example\nhost = h\nuser = u\n",
         _ => "to = a@b.example\nhost = h\n",

@@ -215,6 +215,11 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Read<T> {
     )
 }
 
+/// `heartbeat`: whether there is a daily letter.
+pub(super) fn daily(text: &str) -> Read<bool> {
+    word(text, &[("none", false), ("daily", true)])
+}
+
 /// `webhook`.
 pub(super) fn shape(text: &str) -> Read<Shape> {
     let words = [

@@ -117,6 +117,17 @@ impl Advice {
 }
 
 impl Cause {
+    /// The cause that a text names by its advice, as [`Advice::beside`] wrote it.
+    #[must_use]
+    pub fn told_in(text: &str) -> Option<Self> {
+        let (_, told) = text.rsplit_once(" -- ")?;
+        let mut causes = NAMES.iter().map(|(_, cause)| *cause);
+        causes.find(|cause| {
+            let advice = cause.advice();
+            advice.is_some_and(|advice| told == format!("{}; {}", advice.meaning, advice.remedy))
+        })
+    }
+
     /// Whether the gateway only wants the recipient in another transaction (RFC 5321 section
     /// 4.5.3.1.10).
     #[must_use]

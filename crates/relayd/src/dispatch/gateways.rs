@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use policy::alarm::Down;
 use policy::log::Line;
 use policy::route;
 use policy::schedule::{Circuit, GatewayId, GatewayLimits, GatewaySummary, Limits, Out, Summary};
@@ -24,6 +25,10 @@ pub(crate) struct GatewayState {
     pub(crate) name: String,
     /// Why it takes no mail; `None` while it does.
     pub(crate) down: Option<String>,
+    /// The same for alarms.
+    pub(crate) trouble: Option<Down>,
+    /// Whether it has taken a session since relayd was started.
+    pub(crate) proven: bool,
     pub(crate) numbers: GatewaySummary,
 }
 
@@ -61,6 +66,22 @@ impl Dispatcher {
         }
     }
 
+    fn trouble(&self, gateway: GatewayId) -> Option<Down> {
+        match self.scheduler.circuit(gateway) {
+            Some(Circuit::Down {
+                since,
+                kind,
+                reason,
+                ..
+            }) => Some(Down {
+                kind: *kind,
+                lasting: host::clock::monotonic().saturating_sub(*since),
+                reason: reason.clone(),
+            }),
+            _ => None,
+        }
+    }
+
     pub(super) fn states(&self) -> States {
         let running = self.relay.running();
         let gateways = running.settings.gateways.iter().map(|gateway| {
@@ -69,6 +90,8 @@ impl Dispatcher {
                 id,
                 name: gateway.name.clone(),
                 down: self.why_down(id),
+                trouble: self.trouble(id),
+                proven: self.proven.contains(&id),
                 numbers: self.scheduler.gateway(id).unwrap_or_default(),
             }
         });

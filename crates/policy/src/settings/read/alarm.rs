@@ -1,7 +1,10 @@
 //! Reading `[alarm]` and `[alarm NAME]`, with the rest of the file or alone.
 
+use super::limits;
 use super::{Block, Place, Reader, essentials::only};
-use crate::settings::alarm::{Account, Alarm, By, Emergency, PAGERDUTY, Road, Shape, Webhook};
+use crate::settings::alarm::{
+    Account, Alarm, By, Emergency, Heartbeat, PAGERDUTY, Road, Shape, Watch, Webhook,
+};
 use crate::settings::scan::Heading;
 use crate::settings::values::{self, Fault};
 use crate::settings::{PasswordSource, Problem, Section, Tls};
@@ -71,6 +74,9 @@ impl Reader {
             };
             block.preset = self.preset(&block);
             let before = self.problems.len();
+            if block.heading != own.heading {
+                self.refuse_thresholds(&block);
+            }
             let found = self.roads(&block, line, &shared);
             if found.is_empty() && self.problems.len() == before && block.heading != own.heading {
                 let message = format!("[{}] says no road", block.heading);
@@ -84,7 +90,60 @@ impl Reader {
             self.complain(0, message, "remove some of them");
             roads.truncate(MOST_ROADS);
         }
-        Alarm { roads }
+        Alarm {
+            roads,
+            watch: self.watch(&own),
+            heartbeat: self.heartbeat(&own),
+        }
+    }
+
+    /// When somebody is told; a threshold that is not one is taken for the default.
+    fn watch(&mut self, block: &Block) -> Watch {
+        let usual = Watch::default();
+        let mut span = |name, usual| self.value(block, name, values::duration).unwrap_or(usual);
+        let mut watch = Watch {
+            gateway_down_after: span("gateway_down_after", usual.gateway_down_after),
+            gateway_refuses_after: span("gateway_refuses_after", usual.gateway_refuses_after),
+            stuck_after: span("stuck_after", usual.stuck_after),
+            maildrop_after: span("maildrop_after", usual.maildrop_after),
+            expiry_before: span("expiry_before", usual.expiry_before),
+            remind_after: span("remind_after", usual.remind_after),
+            clear_after: span("clear_after", usual.clear_after),
+            ..usual
+        };
+        let mut share = |name, usual| self.value(block, name, limits::percent).unwrap_or(usual);
+        watch.quota_warn = share("quota_warn", watch.quota_warn);
+        watch.disk_free = share("disk_free", watch.disk_free);
+        let daily = self.value(block, "heartbeat", values::daily);
+        watch.daily = daily.unwrap_or(watch.daily);
+        watch
+    }
+
+    fn heartbeat(&mut self, block: &Block) -> Option<Heartbeat> {
+        let url = self.optional(block, "heartbeat_url", values::url);
+        let file = self.optional(block, "heartbeat_file", values::path);
+        let every = self.value(block, "heartbeat_every", values::duration)?;
+        if url.is_some() && file.is_some() {
+            let line = self.line_of(block, "heartbeat_file");
+            let message = "both heartbeat_url and heartbeat_file are given";
+            self.complain(line, message, "keep one of them");
+            return None;
+        }
+        (url.is_some() || file.is_some()).then_some(Heartbeat {
+            url,
+            secret: file.map(PasswordSource::File),
+            every,
+        })
+    }
+
+    /// Thresholds are those of the whole host.
+    fn refuse_thresholds(&mut self, block: &Block) {
+        for name in THRESHOLDS {
+            if self.is_given(block, name) {
+                let message = format!("{name} does not belong in [{}]", block.heading);
+                self.complain(self.line_of(block, name), message, "move it to [alarm]");
+            }
+        }
     }
 
     /// The roads of one section, in the order in which they are tried.
@@ -206,6 +265,22 @@ impl Reader {
         }
     }
 }
+
+const THRESHOLDS: [&str; 13] = [
+    "gateway_down_after",
+    "gateway_refuses_after",
+    "stuck_after",
+    "maildrop_after",
+    "quota_warn",
+    "disk_free",
+    "expiry_before",
+    "remind_after",
+    "clear_after",
+    "heartbeat",
+    "heartbeat_url",
+    "heartbeat_file",
+    "heartbeat_every",
+];
 
 const ACCOUNT_KEYS: [&str; 8] = [
     "port",

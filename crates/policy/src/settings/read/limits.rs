@@ -164,7 +164,7 @@ fn month_day(text: &str) -> Result<u8, Fault> {
 }
 
 /// `10%`.
-fn percent(text: &str) -> Result<u8, Fault> {
+pub(super) fn percent(text: &str) -> Result<u8, Fault> {
     let remedy = "write a share from 0% to 90%";
     match text.strip_suffix('%') {
         Some(number) => values::whole(number.trim(), 0..=90, remedy),

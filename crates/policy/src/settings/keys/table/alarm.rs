@@ -1,6 +1,6 @@
 //! The keys of `[alarm]` and `[alarm NAME]`.
 
-use super::super::Fallback::Words;
+use super::super::Fallback::{Value, Words};
 use super::super::Section::Alarm;
 use super::super::{Key, Kind, key};
 
@@ -156,7 +156,117 @@ pub(super) const KEYS: &[Key] = &[
         "file",
         Kind::Path,
         Words("none; this road is not there"),
-        "/var/log/relayd-alarms",
-        "A file that alarms are appended to, in the form of a mailbox (mbox).",
+        "/var/spool/relayd/alarms",
+        "A file that alarms are appended to, in the form of a mailbox (mbox). The systemd unit lets \
+         relayd write below /var/spool/relayd only.",
+    ),
+    key(
+        Alarm,
+        "gateway_down_after",
+        Kind::Duration,
+        Value("10m"),
+        "10m",
+        "How long the gateway may be unreachable, or refuse mail for now, before somebody is told.",
+    ),
+    key(
+        Alarm,
+        "gateway_refuses_after",
+        Kind::Duration,
+        Value("1m"),
+        "1m",
+        "The same where it refuses the password, its certificate is not good, or it refuses us for \
+         good: that does not pass by itself.",
+    ),
+    key(
+        Alarm,
+        "stuck_after",
+        Kind::Duration,
+        Value("4h"),
+        "4h",
+        "How long a message may wait while the gateway works.",
+    ),
+    key(
+        Alarm,
+        "maildrop_after",
+        Kind::Duration,
+        Value("5m"),
+        "5m",
+        "How long mail may lie in maildrop while relayd runs.",
+    ),
+    key(
+        Alarm,
+        "quota_warn",
+        Kind::Percent,
+        Value("80%"),
+        "70%",
+        "The share of a quota at which somebody is told; and again at 95% and when it is spent.",
+    ),
+    key(
+        Alarm,
+        "disk_free",
+        Kind::Percent,
+        Value("10%"),
+        "15%",
+        "How much of the spool's disk, in bytes and in inodes, should be free. Somebody is told \
+         below that, and again below half of it.",
+    ),
+    key(
+        Alarm,
+        "expiry_before",
+        Kind::Duration,
+        Value("2w"),
+        "2w",
+        "How long before a certificate or a token of ours ends somebody is told.",
+    ),
+    key(
+        Alarm,
+        "remind_after",
+        Kind::Duration,
+        Value("1h"),
+        "1h",
+        "The pause before the first reminder of what is still wrong. Each further pause is twice as \
+         long, up to a day.",
+    ),
+    key(
+        Alarm,
+        "clear_after",
+        Kind::Duration,
+        Value("1m"),
+        "1m",
+        "How long a cause must be gone before it is told that it is over.",
+    ),
+    key(
+        Alarm,
+        "heartbeat",
+        Kind::Heartbeat,
+        Value("none"),
+        "daily",
+        "daily: a letter says once a day that all is well, so that silence means something.",
+    ),
+    key(
+        Alarm,
+        "heartbeat_url",
+        Kind::Url,
+        Words("none"),
+        "https://alerts.example.com/alive",
+        "A web address that is asked for (GET) regularly while nothing critical is wrong, as \
+         watchdog services want it.",
+    ),
+    key(
+        Alarm,
+        "heartbeat_file",
+        Kind::Path,
+        Words("none"),
+        "/etc/relayd/secrets/heartbeat",
+        "A file whose first line is that address, if it is secret. The rules are those of \
+         password_file.",
+    ),
+    key(
+        Alarm,
+        "heartbeat_every",
+        Kind::Duration,
+        Value("5m"),
+        "5m",
+        "The pause between two of these calls.",
     ),
 ];
