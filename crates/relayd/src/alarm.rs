@@ -8,19 +8,24 @@ use std::time::{Duration, SystemTime};
 
 use host::secret::Keeper;
 use mail::{QueueId, Timestamp};
-use policy::alarm::{Alarms, Disk, Expiry, Facts, Grade, Notice, NoticeKind, Oldest, examine};
+use policy::alarm::{
+    Alarms, Disk, Expiry, Facts, GatewayFacts, Grade, Notice, NoticeKind, Oldest, examine,
+};
 use policy::settings::alarm::{Heartbeat, Road};
+use policy::verdict::Cause;
 use roads::{Event, Letter, Tried};
 use spool::Note;
 use tokio::sync::oneshot;
 
 use crate::control;
+use crate::dispatch::GatewayState;
 use crate::relay::Relay;
 
 /// Starts watching.
 pub(crate) fn serve(relay: &Arc<Relay>) {
     let relay = Arc::clone(relay);
     tokio::spawn(async move {
+        look_at_roads(&relay).await;
         let alarms = load(&relay).await;
         let watcher = Watcher {
             logged: alarms.last_number(),
@@ -32,6 +37,27 @@ pub(crate) fn serve(relay: &Arc<Relay>) {
         };
         watcher.run().await;
     });
+}
+
+/// Secrets and certificates that cannot be used are told now, not when somebody is to be told.
+async fn look_at_roads(relay: &Arc<Relay>) {
+    let roads = relay.running().settings.alarm.roads.clone();
+    let look = move || {
+        let keeper = Keeper::this_process();
+        let faults = roads.iter().map(|road| (road, roads::fault(road, &keeper)));
+        let told = |(road, fault): (&Road, Option<String>)| {
+            fault.map(|fault| {
+                format!(
+                    "[{}]: this road for alarms is closed: {fault}",
+                    road.section
+                )
+            })
+        };
+        faults.filter_map(told).collect::<Vec<_>>()
+    };
+    for fault in tokio::task::spawn_blocking(look).await.unwrap_or_default() {
+        relay.log.warn(&fault);
+    }
 }
 
 /// What an earlier run knew.
@@ -60,10 +86,23 @@ pub(crate) async fn facts(relay: &Arc<Relay>) -> Facts {
         untold: relay.untold.load(Ordering::Relaxed),
         ..Facts::default()
     };
-    if let Some(state) = control::gateway_state(relay).await {
-        facts.gateways = state.gateways;
+    if let Some(states) = control::states(relay).await {
+        let known = |state: GatewayState| GatewayFacts {
+            name: state.name,
+            down: state.trouble,
+            proven: state.proven,
+        };
+        facts.gateways = states.gateways.into_iter().map(known).collect();
     }
-    let survey = relay.index.survey();
+    let running = relay.running();
+    let gateways = &running.settings.gateways;
+    facts.quotas = relay.quotas.facts(gateways, host::clock::wall()).await;
+    // The rules are the same for all gateways.
+    let rules = gateways.first().map(|gateway| running.judge(gateway).rules);
+    let cause = |reason: &str| rules.and_then(|rules| rules.cause_told_in(reason));
+    let survey = relay
+        .index
+        .survey(&|reason| cause(reason) == Some(Cause::Sender));
     (facts.waiting, facts.deferred, facts.held) = (survey.waiting, survey.deferred, survey.held);
     facts.oldest = survey.oldest.map(|(id, arrival, reason)| Oldest {
         id: id.to_string(),
@@ -73,7 +112,6 @@ pub(crate) async fn facts(relay: &Arc<Relay>) -> Facts {
     facts.refused_senders = survey
         .refused_sender
         .map(|(sender, words)| (survey.refused_senders, sender, words));
-    let running = relay.running();
     let root = running.settings.paths.spool.clone();
     let certificate = running.settings.listen.tls_cert.clone();
     let look = move || {

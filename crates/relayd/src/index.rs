@@ -69,8 +69,9 @@ impl Index {
             .collect()
     }
 
-    /// Counts what is queued, page by page.
-    pub(crate) fn survey(&self) -> Survey {
+    /// Counts what is queued, page by page; `is_about_sender` says of a reason whether it is that
+    /// the gateway does not take the sender.
+    pub(crate) fn survey(&self, is_about_sender: &dyn Fn(&str) -> bool) -> Survey {
         let mut survey = Survey::default();
         let mut after = None;
         loop {
@@ -80,7 +81,7 @@ impl Index {
             let (mut seen, mut last) = (0, None);
             for (id, item) in page {
                 (seen, last) = (seen + 1, Some(*id));
-                item.count_in(*id, &mut survey);
+                item.count_in(*id, &mut survey, is_about_sender);
             }
             if seen < PAGE {
                 return survey;
@@ -136,7 +137,7 @@ impl Item {
     }
 
     /// Adds it to a survey.
-    fn count_in(&self, id: QueueId, survey: &mut Survey) {
+    fn count_in(&self, id: QueueId, survey: &mut Survey, is_about_sender: &dyn Fn(&str) -> bool) {
         let meta = &self.meta;
         if meta.queue == Queue::Hold {
             survey.held += 1;
@@ -148,7 +149,7 @@ impl Item {
         let reason = states
             .find_map(|state| state.last.as_ref())
             .map(|last| &last.text);
-        if reason.is_some_and(|text| Cause::told_in(text) == Some(Cause::Sender)) {
+        if reason.is_some_and(|text| is_about_sender(text)) {
             survey.refused_senders += 1;
             if survey.refused_sender.is_none() {
                 let sender = meta.envelope.sender.as_ref();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mail::Timestamp;
+use policy::alarm::QuotaFacts;
 use policy::log::Line;
 use policy::quota::{self, Cost, Grant, Ledger, Level, Limit, Spent};
 use policy::schedule::{Effect, GatewayTrouble, TroubleKind};
@@ -67,6 +68,22 @@ impl Quotas {
             state.ledger = ledger;
         }
         Ok(())
+    }
+
+    /// What was sent of each limit, for alarms.
+    pub(crate) async fn facts(&self, gateways: &[Gateway], now: Timestamp) -> Vec<QuotaFacts> {
+        let state = self.0.lock().await;
+        let mut facts = Vec::new();
+        for gateway in gateways {
+            let limits = quota::limits(&gateway.quota).into_iter();
+            facts.extend(limits.map(|limit| QuotaFacts {
+                gateway: gateway.name.clone(),
+                limit: limit.limit.to_string(),
+                used: state.ledger.used(now, &gateway.name, &limit),
+                of: limit.limit.amount,
+            }));
+        }
+        facts
     }
 
     /// Leave for one transaction through a gateway.

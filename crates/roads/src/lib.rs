@@ -14,7 +14,8 @@ mod wire;
 
 use std::sync::Arc;
 
-use host::secret::Keeper;
+use host::secret::{self, Keeper};
+use policy::settings::PasswordSource;
 use policy::settings::alarm::{By, Road};
 use policy::sysexits::ExitStatus;
 
@@ -109,6 +110,21 @@ pub fn carry(
         }
     }
     tried
+}
+
+/// What keeps a road closed for certain: a secret or a certificate file that cannot be used. A
+/// `password_command` is not run for it.
+#[must_use]
+pub fn fault(road: &Road, keeper: &Keeper) -> Option<String> {
+    let (secret, ca_file) = match &road.by {
+        By::Smtp(account) => (account.password.as_ref(), account.ca_file.as_deref()),
+        By::Webhook(hook) => (hook.secret.as_ref(), None),
+        By::Command(_) | By::File(_) => return None,
+    };
+    let secret = secret.filter(|source| !matches!(source, PasswordSource::Command(_)));
+    let unusable = secret.and_then(|source| secret::fetch(source, keeper).err());
+    let untrusted = || ca_file.and_then(|file| tls::client(Some(file)).err());
+    unusable.map(|error| error.to_string()).or_else(untrusted)
 }
 
 /// A road as a person knows it. A web address may be a secret and is not shown.

@@ -162,7 +162,7 @@ impl Picture {
                     waits(*number),
                     own_words(words)
                 ),
-                remedy: remedy_of(Cause::Sender),
+                remedy: advice_in(words).unwrap_or_default(),
             });
         }
         let is_down = !facts.running || facts.gateways.iter().any(|gateway| gateway.down.is_some());
@@ -273,9 +273,9 @@ impl Picture {
 /// What an outage is called: kind, words before the reason, remedy.
 fn outage(down: &Down) -> (&'static str, &'static str, String) {
     let known = Cause::told_in(&down.reason);
-    let remedy = |usual: &str| known.map_or_else(|| usual.to_owned(), remedy_of);
+    let remedy = |usual: &str| advice_in(&down.reason).unwrap_or_else(|| usual.to_owned());
     match (down.kind, known) {
-        (_, Some(Cause::Quota)) => ("quota", "has no quota left", remedy_of(Cause::Quota)),
+        (_, Some(Cause::Quota)) => ("quota", "has no quota left", remedy("")),
         (TroubleKind::Auth, _) => (
             "auth",
             "refuses user or password",
@@ -318,13 +318,14 @@ fn own_words(reason: &str) -> String {
     crate::log::printable::shortened(words, 300)
 }
 
-fn remedy_of(cause: Cause) -> String {
-    let Some(advice) = cause.advice() else {
-        return "Read the gateway's words in the mail log.".to_owned();
-    };
-    let mut text = advice.remedy.into_owned();
-    text[..1].make_ascii_uppercase();
-    text + "."
+/// That advice, as sentences.
+fn advice_in(reason: &str) -> Option<String> {
+    let (_, advice) = reason.rsplit_once(" -- ")?;
+    let mut text = format!("{advice}.");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Some(text)
 }
 
 fn not_running(facts: &Facts) -> Finding {

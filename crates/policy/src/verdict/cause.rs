@@ -240,3 +240,33 @@ impl Cause {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Rulebook;
+
+    #[test]
+    fn a_text_names_its_cause_by_the_advice_in_it() {
+        for (_, cause) in NAMES {
+            let Some(advice) = cause.advice() else {
+                continue;
+            };
+            let text = advice.beside("host h said: 554 no -- really");
+            assert_eq!(Cause::told_in(&text), Some(cause), "{text}");
+            assert_eq!(Rulebook::built_in().cause_told_in(&text), Some(cause));
+        }
+        let own = "host h said: 554 no -- the sender address is not verified at SES, or a recipient \
+                   while the account is in the sandbox; verify it or its domain in the SES console, \
+                   or set default in [from] to an address that is";
+        assert_eq!(Rulebook::built_in().cause_told_in(own), Some(Cause::Sender));
+        for text in [
+            "",
+            "554 no",
+            "554 -- no",
+            "554 -- the gateway wants encryption",
+        ] {
+            assert_eq!(Rulebook::built_in().cause_told_in(text), None, "{text}");
+        }
+    }
+}

@@ -153,6 +153,22 @@ impl Rulebook {
             .or_else(|| known.iter().filter(theirs).find(fits))
             .or_else(|| known.iter().find(fits))
     }
+
+    /// The cause that a text names by the advice of one of the rules, or by the cause's own, as
+    /// [`Advice::beside`] wrote it.
+    #[must_use]
+    pub fn cause_told_in(&self, text: &str) -> Option<Cause> {
+        let (_, told) = text.rsplit_once(" -- ")?;
+        let says = |advice: &Advice| {
+            let remedy = told.strip_prefix(&*advice.meaning);
+            remedy.and_then(|rest| rest.strip_prefix("; ")) == Some(&*advice.remedy)
+        };
+        let mut rules = self.own.iter().chain(KNOWN.iter());
+        let named = rules.find(|rule| rule.advice.as_ref().is_some_and(says));
+        named
+            .map(|rule| rule.cause)
+            .or_else(|| Cause::told_in(text))
+    }
 }
 
 /// The built-in rules, read once.

@@ -137,7 +137,7 @@ fn each_trouble_is_found_with_its_remedy() {
             "gateway main",
             "quota",
             Critical,
-            "Wait until the provider renews it",
+            "; wait until the provider renews it",
         ),
         (
             quota(160),
@@ -168,7 +168,7 @@ fn each_trouble_is_found_with_its_remedy() {
             "sender",
             "refused",
             Critical,
-            "Verify the address",
+            "; verify the address",
         ),
         (oldest(5), "stuck", "stuck", Warning, "mailq"),
         (disk(90, 500), "disk", "filling up", Warning, "Free some"),
