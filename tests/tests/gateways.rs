@@ -294,3 +294,29 @@ fn held_mail_waits_until_it_is_released() {
     main.reopen();
     main.expect(3, LIMIT);
 }
+
+#[test]
+fn a_message_for_many_goes_out_in_several_transactions() {
+    let main = sink();
+    main.add(
+        Rule::at(Stage::Rcpt, Fault::reply("450 4.2.0 greylisted"))
+            .naming("to7@")
+            .times(1),
+    );
+    let rig = relayd(&main, "max_recipients = 50\n", "");
+    let to: Vec<String> = (0..120).map(|n| format!("to{n}@x.test")).collect();
+    send(&rig, &to.iter().map(String::as_str).collect::<Vec<_>>());
+    let all = main.expect(3, LIMIT);
+    assert!(all.iter().all(|delivery| delivery.recipients.len() <= 50));
+    // The one that was put off holds nobody up, and goes when its time has come.
+    let listing = rig.expect_mailq("greylisted", LIMIT);
+    assert!(listing.contains("to7@x.test"), "{listing}");
+    rig.postqueue(&["-f"]);
+    rig.expect_empty_queue(LIMIT);
+    let deliveries = main.read(|record| record.deliveries.clone());
+    let mut got: Vec<&str> = deliveries.iter().flat_map(Delivery::addresses).collect();
+    got.sort_unstable();
+    let mut expected: Vec<&str> = to.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!(got, expected);
+}

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{QueueId, Recipient};
+use mail::{QueueId, Recipient, Timestamp};
 use policy::log::Line;
 use policy::outgoing::{self, Passage, Reading, Unfit};
 use policy::schedule::AttemptOutcome;
@@ -26,7 +26,7 @@ const READ_AT_ONCE: u64 = 256 * 1024;
 /// A message that is being tried.
 pub(crate) struct Attempt {
     pub(crate) meta: Meta,
-    /// The places, in the envelope, of the recipients that are tried.
+    /// The places, in the envelope, of the recipients that are tried, in rising order.
     pub(crate) places: Vec<u32>,
     /// When it began, by the monotonic clock.
     pub(crate) begun: Duration,
@@ -87,6 +87,28 @@ impl Attempt {
                 Err(AttemptOutcome::NotStarted)
             }
         }
+    }
+
+    /// Leaves so many recipients for this attempt: those that were never tried, if there are any, or
+    /// else those that were tried the longest time ago.
+    pub(crate) fn limit_recipients(&mut self, most: usize) {
+        let last = |place: &u32| last_tried(&self.meta, *place);
+        if self.places.iter().any(|place| last(place).is_none()) {
+            self.places.retain(|place| last(place).is_none());
+        }
+        if self.places.len() > most {
+            self.places.sort_by_key(last);
+            self.places.truncate(most);
+            self.places.sort_unstable();
+        }
+    }
+
+    /// How many recipients are left out that were never tried.
+    pub(crate) fn left_out(&self) -> usize {
+        let left = self.meta.pending();
+        let left = left.filter(|place| self.places.binary_search(place).is_err());
+        left.filter(|place| last_tried(&self.meta, *place).is_none())
+            .count()
     }
 
     /// Whether the message says of itself that it is bulk.
@@ -226,6 +248,12 @@ impl Attempt {
             }
         }
     }
+}
+
+/// When the last outcome of a recipient was recorded; `None` if there is none.
+fn last_tried(meta: &Meta, place: u32) -> Option<Timestamp> {
+    let state = meta.recipients.get(place as usize)?;
+    state.last.as_ref().map(|last| last.at)
 }
 
 /// Opens an entry; `None` if nothing was left to do but to remove it, which is done now.

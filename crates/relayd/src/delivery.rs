@@ -3,6 +3,7 @@
 
 mod wire;
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,10 @@ use crate::settle::{self, Timing};
 use crate::target::Target;
 
 use wire::{Stop, Wire};
+
+/// Recipients of one transaction where neither the settings nor the gateway say (RFC 9422) how many
+/// there may be. RFC 5321 section 4.5.3.1.8 has every server take 100, and most take more.
+const MOST_RECIPIENTS: usize = 1000;
 
 /// How much content is read and sent at a time.
 const BLOCK_SIZE: usize = 64 * 1024;
@@ -242,6 +247,7 @@ impl Session {
             Ok(attempt) => attempt,
             Err(outcome) => return still_alive(outcome),
         };
+        attempt.limit_recipients(self.most_recipients());
         let bulk = attempt.is_bulk();
         let prepared = attempt.prepare(&self.target, self.wire.capabilities());
         let (transaction, passage) = match prepared {
@@ -291,6 +297,14 @@ impl Session {
             outcome: settle::settle(relay, target, attempt, server, &report, timing).await,
             session_alive,
         }
+    }
+
+    /// How many recipients one transaction may have.
+    fn most_recipients(&self) -> usize {
+        let own = self.target.gateway().max_recipients.map(NonZeroU32::get);
+        let announced = self.wire.capabilities().max_recipients;
+        let most = own.or(announced).map(usize::try_from);
+        most.and_then(Result::ok).unwrap_or(MOST_RECIPIENTS).max(1)
     }
 
     /// A message that there is no leave to send: it waits for its gateway, or alone.

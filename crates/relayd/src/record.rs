@@ -37,15 +37,16 @@ impl Findings {
         kinds.any(|kind| kind == OutcomeKind::Uncertain)
     }
 
-    /// Whether those who are left are tried again at once. So many of them go another way, and were
-    /// not tried.
+    /// Whether those who are left are tried again at once. So many of them were not tried: they go
+    /// another way, or had no room.
     fn goes_on(&self, untried: usize) -> bool {
         let count = |kind| {
             let kinds = self.outcomes.iter().map(|outcome| outcome.kind);
             kinds.filter(|known| *known == kind).count()
         };
         let (served, deferred) = (count(OutcomeKind::Sent), count(OutcomeKind::Deferred));
-        verdict::goes_on(served, deferred + untried, self.left_over + untried)
+        // Each such transaction serves somebody, so this ends.
+        (served > 0 && untried > 0) || verdict::goes_on(served, deferred, self.left_over)
     }
 
     /// Turns failures into deferrals: they are found again, and reported then.
@@ -85,7 +86,7 @@ pub(crate) async fn conclude(
 ) -> AttemptOutcome {
     let id = attempt.meta.id;
     let (uncertain, hold) = (findings.is_uncertain(), findings.hold);
-    let untried = attempt.meta.pending().count() - attempt.places.len();
+    let untried = attempt.left_out();
     let partial = findings.goes_on(untried);
     let trouble = findings.trouble.clone();
     let Some(claim) = attempt.into_claim(relay).await else {
