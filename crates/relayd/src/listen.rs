@@ -100,8 +100,13 @@ pub(crate) fn bind(port: Port, address: SocketAddr) -> Result<TcpDoor, Failure> 
 /// Status 73 with the folder. One that is another's, or root's and in use, is not given away: a slip
 /// such as `spool = /etc` must not cost more than a start.
 pub(crate) fn prepare_folders(paths: &Paths, account: &Account) -> Result<(), Failure> {
-    for (folder, mode) in [(&paths.spool, 0o711), (&paths.run, 0o755)] {
-        own_folder(folder, mode, account).map_err(|error| {
+    // systemd makes the run folder as root, and its sockets in it.
+    let sockets = ["submit.sock", "control.sock"];
+    for (folder, mode, ours) in [
+        (&paths.spool, 0o711, &[][..]),
+        (&paths.run, 0o755, &sockets[..]),
+    ] {
+        own_folder(folder, mode, ours, account).map_err(|error| {
             Failure::new(
                 ExitStatus::CannotCreate,
                 format!("making {}: {error}", folder.display()),
@@ -111,13 +116,14 @@ pub(crate) fn prepare_folders(paths: &Paths, account: &Account) -> Result<(), Fa
     Ok(())
 }
 
-fn own_folder(folder: &Path, mode: u32, account: &Account) -> std::io::Result<()> {
+/// Gives a folder to `account`; one of root's may hold what is named in `ours`, and nothing else.
+fn own_folder(folder: &Path, mode: u32, ours: &[&str], account: &Account) -> std::io::Result<()> {
     if let Ok(status) = fs::symlink_metadata(folder) {
         if !status.is_dir() {
             return Err(std::io::Error::other("it is not a folder"));
         }
         let owner = status.uid();
-        let is_free = owner == 0 && fs::read_dir(folder)?.next().is_none();
+        let is_free = owner == 0 && holds_only(folder, ours)?;
         if owner != account.uid && !is_free {
             let login = &account.login;
             return Err(std::io::Error::other(format!(
@@ -129,6 +135,16 @@ fn own_folder(folder: &Path, mode: u32, account: &Account) -> std::io::Result<()
         fs::set_permissions(folder, fs::Permissions::from_mode(mode))?;
     }
     chown(folder, Some(account.uid), Some(account.gid))
+}
+
+fn holds_only(folder: &Path, names: &[&str]) -> std::io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if !names.iter().any(|known| name == *known) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The submit and control sockets: systemd's where it passed them, else made in the run folder.
