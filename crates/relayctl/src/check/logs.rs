@@ -257,7 +257,7 @@ mod tests {
         }
 
         /// What is new now, and remembered as seen if `told`.
-        fn new(&self, told: bool) -> Vec<String> {
+        fn fresh(&self, told: bool) -> Vec<String> {
             let state = State::hold(&self.folder.path().join("state")).unwrap();
             let new = read(&[self.path()], &self.folder.path().join("state")).unwrap();
             if told {
@@ -276,23 +276,23 @@ mod tests {
         log.add(&format!(
             "{BAD} 1\nh postfix/qmgr[1]: 4ABC: removed\n{BAD} 2\n"
         ));
-        assert_eq!(log.new(false), ["1", "2"]);
-        assert_eq!(log.new(true), ["1", "2"], "not told, so still new");
-        assert!(log.new(true).is_empty());
+        assert_eq!(log.fresh(false), ["1", "2"]);
+        assert_eq!(log.fresh(true), ["1", "2"], "not told, so still new");
+        assert!(log.fresh(true).is_empty());
         // A line that is being written waits for its end.
         log.add(BAD);
-        assert!(log.new(true).is_empty());
+        assert!(log.fresh(true).is_empty());
         log.add(" 3\n");
-        assert_eq!(log.new(true), ["3"]);
+        assert_eq!(log.fresh(true), ["3"]);
         // Renamed away with a last line in it, as logrotate does.
         log.add(&format!("{BAD} 4\n"));
         fs::rename(log.path(), log.path().with_extension("log.1")).unwrap();
         log.add(&format!("{BAD} 5\n"));
-        assert_eq!(log.new(true), ["4", "5"]);
+        assert_eq!(log.fresh(true), ["4", "5"]);
         // Copied and emptied, and grown beyond where it was.
         fs::write(log.path(), "").unwrap();
         log.add(&format!("{BAD} 6\n{BAD} 7\n{BAD} 8\n"));
-        assert_eq!(log.new(true), ["6", "7", "8"]);
+        assert_eq!(log.fresh(true), ["6", "7", "8"]);
         fs::remove_file(log.path()).unwrap();
         assert!(read(&[log.path()], log.folder.path()).is_err());
     }

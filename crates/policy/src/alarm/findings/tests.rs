@@ -59,6 +59,7 @@ fn nothing_is_wrong_where_nothing_is() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_trouble_is_found_with_its_remedy() {
     let quota = |used| {
         with(|facts| {
