@@ -31,7 +31,10 @@ fn said(output: &Output, status: i32) -> String {
 #[test]
 fn a_relayd_that_works_is_ok_in_every_style() {
     let gateway = Gateway::start(Setup::open_sink());
-    let rig = Rig::started(Access::open(gateway.port()));
+    let mut access = Access::open(gateway.port());
+    // However full the disk is that the tests run on.
+    access.sections = "[alarm]\ndisk_free = 0%\n".to_owned();
+    let rig = Rig::started(access);
     rig.send(&["joe@example.net"], MAIL);
     rig.expect_empty_queue(PATIENCE);
     let human = said(&check(&rig, &[]), 0);
@@ -66,7 +69,7 @@ fn a_relayd_that_works_is_ok_in_every_style() {
 fn trouble_is_told_with_the_status_of_a_plugin() {
     let gateway = Gateway::start(Setup::open_sink());
     let mut access = Access::open(gateway.port());
-    access.sections = "[alarm]\ngateway_refuses_after = 1s\n".to_owned();
+    access.sections = "[alarm]\ngateway_refuses_after = 1s\ndisk_free = 0%\n".to_owned();
     let mut rig = Rig::started(access);
     gateway.fail(
         Stage::Greeting,

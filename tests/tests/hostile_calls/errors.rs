@@ -73,10 +73,12 @@ fn one_error(
     let (output, trace) = traced(host, &["-e", &inject], &subject);
     let status = output.status.code().unwrap_or(-1);
     let injected = trace.contains("(INJECTED)");
+    // In how many pieces relayd's replies are read differs from run to run: there may have been no such call.
+    let struck = injected || (call == "recvfrom" && *nth > 1 && status == 0);
     let known = status == 0 || STATUSES.contains(&status);
     // Without random numbers the standard library gives up; that no such system exists is no reason to die untidily.
     let tidy = call == "getrandom" || !has(&output.stderr, b"internal error");
-    faults.require(known && injected && tidy, || {
+    faults.require(known && struck && tidy, || {
         format!("{subject}: injected {injected}, {output:?}")
     });
     ended.insert(subject, status);
