@@ -154,6 +154,7 @@ fn recipients_go_their_own_ways_and_none_waits_for_another() {
     );
     assert_eq!(through_main[0].content, through_partner[0].content);
     rig.expect_empty_spool(LIMIT);
+    rig.expect_empty_queue(LIMIT);
     assert_eq!(
         rig.log().matches("(queue active)").count(),
         2,

@@ -1,15 +1,17 @@
 //! Where log lines go: the system's logger, standard error, or a file.
 //!
 //! `policy::log` words the lines; here they get their date, program name and process id. Logging
-//! never blocks and never fails a delivery: a line that cannot be had out is counted, and
-//! [`Logger::lost`] tells how many there were.
+//! never fails a delivery, and does not wait unless told to: a line that cannot be had out is
+//! counted, and [`Logger::lost`] tells how many there were.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use policy::log::Severity;
+use mail::Timestamp;
+use policy::log::{Record, Severity};
 use policy::settings::{Log, LogTarget};
 
 use crate::{clock, identity};
@@ -28,6 +30,9 @@ pub struct Logger {
     name: String,
     pid: u32,
     sink: Sink,
+    /// Lines for a file or standard error, until the next [`Logger::flush`].
+    unwritten: String,
+    lines: u64,
     lost: u64,
 }
 
@@ -61,33 +66,70 @@ impl Logger {
             name: settings.name.clone(),
             pid: std::process::id(),
             sink,
+            unwritten: String::new(),
+            lines: 0,
             lost: 0,
         })
+    }
+
+    /// The same, but each line waits for a system's logger that does not keep up, so long at most.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        if let Sink::Syslog(logger) = &mut self.sink {
+            logger.backend.wait_up_to(patience);
+        }
+        self
     }
 
     /// Writes one line for a service such as `smtp`, as `relayd/smtp[PID]: TEXT`. Control
     /// characters in `text` are shown as `?`, and lines end at 8,000 bytes.
     pub fn write(&mut self, service: &str, severity: Severity, text: &str) {
-        let at = clock::wall();
+        self.enter(clock::wall(), service, severity, text);
+        self.flush();
+    }
+
+    /// As [`Logger::write`] for a line that was made at `at`; it may wait for [`Logger::flush`].
+    pub fn add(&mut self, at: Timestamp, record: &Record) {
+        self.enter(at, record.service, record.severity, &record.text);
+    }
+
+    fn enter(&mut self, at: Timestamp, service: &str, severity: Severity, text: &str) {
         let offset = clock::utc_offset_minutes(at);
-        let Self { name, pid, .. } = self;
         let line = Line {
             at,
             offset,
-            name,
+            name: &self.name,
             service,
-            pid: *pid,
+            pid: self.pid,
             severity,
             text,
         };
+        match &mut self.sink {
+            Sink::Syslog(logger) => {
+                if format::send(logger, &line).is_err() {
+                    self.lost = self.lost.saturating_add(1);
+                }
+                return;
+            }
+            Sink::Stderr => self.unwritten += &format!("{}\n", line.bare()),
+            Sink::File { hostname, .. } => self.unwritten += &line.dated(hostname),
+        }
+        self.lines += 1;
+    }
+
+    /// Writes what [`Logger::add`] has gathered, all at once.
+    pub fn flush(&mut self) {
+        let text = self.unwritten.as_bytes();
         let written = match &mut self.sink {
-            Sink::Syslog(logger) => format::send(logger, &line),
-            Sink::Stderr => io::stderr().write_all(format!("{}\n", line.bare()).as_bytes()),
-            Sink::File { file, hostname, .. } => file.write_all(line.dated(hostname).as_bytes()),
+            Sink::Syslog(_) => Ok(()),
+            Sink::Stderr => io::stderr().write_all(text),
+            Sink::File { file, .. } => file.write_all(text),
         };
         if written.is_err() {
-            self.lost = self.lost.saturating_add(1);
+            self.lost = self.lost.saturating_add(self.lines);
         }
+        self.lines = 0;
+        self.unwritten.clear();
     }
 
     /// Opens the log file again by its name, after a program such as logrotate has moved it away.

@@ -16,6 +16,7 @@ use smtp::sasl::Mechanism;
 use spool::{Draft, ErrorKind, Meta, Queue, Source, SpoolError};
 
 use crate::budgets::Leave;
+use crate::fresh::Message;
 use crate::parts;
 use crate::relay::Relay;
 use crate::running::Running;
@@ -158,7 +159,8 @@ impl Reception {
             splitter,
             mut writer,
         } = self;
-        let writer = on_disk(move || writer.write_out().map(|()| writer)).await?;
+        let relay = Arc::clone(&writer.relay);
+        let writer = on_disk(&relay, move || writer.write_out().map(|()| writer)).await?;
         Ok(Self { splitter, writer })
     }
 
@@ -171,7 +173,8 @@ impl Reception {
     pub(crate) async fn finish(mut self) -> Result<Accepted, AcceptError> {
         self.end_header()?;
         let writer = self.writer;
-        on_disk(move || writer.commit()).await
+        let relay = Arc::clone(&writer.relay);
+        on_disk(&relay, move || writer.commit()).await
     }
 
     fn end_header(&mut self) -> Result<(), AcceptError> {
@@ -194,9 +197,10 @@ impl Reception {
 
 /// Runs disk work where it may block.
 async fn on_disk<T: Send + 'static>(
+    relay: &Relay,
     work: impl FnOnce() -> Result<T, AcceptError> + Send + 'static,
 ) -> Result<T, AcceptError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = relay.disk.run(work).await;
     done.unwrap_or_else(|error| Err(AcceptError::Internal(error.to_string())))
 }
 
@@ -254,6 +258,7 @@ impl Writer {
         }
     }
 
+    /// Writes what was gathered so far.
     fn write_out(&mut self) -> Result<(), AcceptError> {
         let mut draft = match self.draft.take() {
             Some(draft) => draft,
@@ -266,11 +271,16 @@ impl Writer {
     }
 
     fn commit(mut self) -> Result<Accepted, AcceptError> {
-        self.write_out()?;
-        let Some(draft) = self.draft.take() else {
-            return Err(AcceptError::Internal("an entry without a draft".to_owned()));
+        let (first, message) = match self.draft.take() {
+            Some(mut draft) => {
+                draft.write(&self.pending)?;
+                (draft.commit()?, None)
+            }
+            None => {
+                let message = self.commit_whole()?;
+                (message.claim.meta().clone(), Some(message))
+            }
         };
-        let first = draft.commit()?;
         let others = parts::queue(&self.relay.spool, &first, &self.others)?;
         // From here on the mail is safe.
         let mut accepted = Accepted { first, others };
@@ -279,6 +289,9 @@ impl Writer {
             if self.hold {
                 self.put_on_hold(meta);
             }
+        }
+        if let Some(message) = message.filter(|_| !self.hold) {
+            self.relay.fresh.put(message);
         }
         Ok(accepted)
     }
@@ -295,7 +308,16 @@ impl Writer {
         self.relay.retired.notify_one();
     }
 
-    /// Begins the entry and writes its header block.
+    /// Writes and commits content that is all in memory.
+    fn commit_whole(&mut self) -> Result<Message, AcceptError> {
+        let mut draft = self.open()?;
+        let content = std::mem::take(&mut self.pending);
+        draft.write(&content)?;
+        let claim = draft.commit_claimed()?;
+        Ok(Message { claim, content })
+    }
+
+    /// Begins the entry; puts its header block before the content that was gathered.
     fn open(&mut self) -> Result<Draft, AcceptError> {
         let script = HeaderBlock::new(&self.block)
             .get("X-PHP-Originating-Script")
@@ -306,13 +328,13 @@ impl Writer {
         };
         self.count(&origin)?;
         let (spool, envelope) = (&self.relay.spool, &self.submission.envelope);
-        let mut draft = match self.submission.source.clone() {
+        let draft = match self.submission.source.clone() {
             Some(source) => spool.create_from(source, envelope, &origin, self.arrival)?,
             None => spool.create(envelope, &origin, self.arrival)?,
         };
         self.block = self.completed(draft.id());
-        draft.write(&self.block)?;
-        draft.write(b"\r\n")?;
+        let parts = [self.block.as_slice(), b"\r\n", &self.pending];
+        self.pending = parts.concat();
         Ok(draft)
     }
 

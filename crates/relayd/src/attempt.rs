@@ -12,8 +12,9 @@ use policy::schedule::AttemptOutcome;
 use smtp::capabilities::Capabilities;
 use smtp::client::Transaction;
 use spool::{AttemptMark, Claim, Content, ErrorKind, Meta, Queue, SpoolError};
-use tokio::task::JoinHandle;
 
+use crate::disk::Doing;
+use crate::fresh::Message;
 use crate::record;
 use crate::relay::Relay;
 use crate::target::Target;
@@ -40,10 +41,13 @@ pub(crate) struct Attempt {
 enum Holder {
     Here(Box<Claim>),
     /// The mark is being written.
-    Marking(JoinHandle<(Claim, Result<(), SpoolError>)>),
-    /// A task that had it died; the claim went with it.
+    Marking(Doing<(Box<Claim>, Result<(), SpoolError>)>),
+    /// Work on it failed; the claim went with it.
     Nobody,
 }
+
+/// Content, and what is in it.
+type Known = (Body, outgoing::Content);
 
 /// Content that is still to be sent.
 enum Body {
@@ -61,31 +65,36 @@ impl Attempt {
         only: Option<&[u32]>,
     ) -> Result<Self, AttemptOutcome> {
         let begun = host::clock::monotonic();
+        if let Some(Message { claim, content }) = relay.fresh.take(id) {
+            return Ok(Self::of(claim, known(content), only, begun));
+        }
         let shared = Arc::clone(relay);
-        let opened = tokio::task::spawn_blocking(move || open(&shared, id)).await;
+        let opened = relay.disk.run(move || open(&shared, id)).await;
         match opened {
             Ok(Ok(None)) => {
                 record::announce_removal(relay, id);
                 Err(AttemptOutcome::Finished)
             }
-            Ok(Ok(Some((claim, body, content)))) => {
-                let meta = claim.meta().clone();
-                let wanted = |place: &u32| only.is_none_or(|only| only.contains(place));
-                let places = meta.pending().filter(wanted).collect();
-                Ok(Self {
-                    meta,
-                    places,
-                    begun,
-                    claim: Holder::Here(Box::new(claim)),
-                    body,
-                    content: Some(content),
-                })
-            }
+            Ok(Ok(Some((claim, body)))) => Ok(Self::of(claim, body, only, begun)),
             Ok(Err(error)) => Err(unopened(relay, id, &error)),
             Err(error) => {
                 relay.log.warn(&format!("{id}: {error}"));
                 Err(AttemptOutcome::NotStarted)
             }
+        }
+    }
+
+    fn of(claim: Claim, (body, content): Known, only: Option<&[u32]>, begun: Duration) -> Self {
+        let meta = claim.meta().clone();
+        let wanted = |place: &u32| only.is_none_or(|only| only.contains(place));
+        let places = meta.pending().filter(wanted).collect();
+        Self {
+            meta,
+            places,
+            begun,
+            claim: Holder::Here(Box::new(claim)),
+            body,
+            content: Some(content),
         }
     }
 
@@ -151,16 +160,16 @@ impl Attempt {
     }
 
     /// Begins to write the attempt's mark.
-    pub(crate) fn start_marking(&mut self, gateway: &str) {
+    pub(crate) fn start_marking(&mut self, relay: &Relay, gateway: &str) {
         let mark = AttemptMark {
             gateway: gateway.to_owned(),
             at: host::clock::wall(),
             recipients: self.places.clone(),
         };
         if let Holder::Here(mut claim) = std::mem::replace(&mut self.claim, Holder::Nobody) {
-            self.claim = Holder::Marking(tokio::task::spawn_blocking(move || {
+            self.claim = Holder::Marking(relay.disk.run(move || {
                 let marked = write_mark(&mut claim, &mark);
-                (*claim, marked)
+                (claim, marked)
             }));
         }
     }
@@ -177,7 +186,7 @@ impl Attempt {
         };
         match marking.await {
             Ok((claim, marked)) => {
-                self.claim = Holder::Here(Box::new(claim));
+                self.claim = Holder::Here(claim);
                 if let Err(error) = &marked {
                     relay.log.warn(&format!(
                         "{}: not sent, since the attempt cannot be marked: {error}",
@@ -210,7 +219,7 @@ impl Attempt {
             return;
         };
         // Forgotten, it leaves the message uncertain without cause, which costs time only.
-        let _ = tokio::task::spawn_blocking(move || claim.close_attempt()).await;
+        let _ = relay.disk.run(move || claim.close_attempt()).await;
     }
 
     /// All of the content, as something to be read where blocking is allowed; `None` if it was taken
@@ -227,12 +236,16 @@ impl Attempt {
     ///
     /// # Errors
     /// The content cannot be read, or is not what was written.
-    pub(crate) async fn next_block(&mut self, most: usize) -> Result<Vec<u8>, String> {
+    pub(crate) async fn next_block(
+        &mut self,
+        relay: &Relay,
+        most: usize,
+    ) -> Result<Vec<u8>, String> {
         match std::mem::replace(&mut self.body, Body::Done) {
             Body::Done => Ok(Vec::new()),
             Body::Whole(bytes) => Ok(bytes),
             Body::Streamed(mut content) => {
-                let read = tokio::task::spawn_blocking(move || {
+                let read = relay.disk.run(move || {
                     let mut block = Vec::with_capacity(most);
                     let count = (&mut content).take(most as u64).read_to_end(&mut block);
                     count.map(|_| (content, block))
@@ -257,10 +270,7 @@ fn last_tried(meta: &Meta, place: u32) -> Option<Timestamp> {
 }
 
 /// Opens an entry; `None` if nothing was left to do but to remove it, which is done now.
-fn open(
-    relay: &Relay,
-    id: QueueId,
-) -> Result<Option<(Claim, Body, outgoing::Content)>, SpoolError> {
+fn open(relay: &Relay, id: QueueId) -> Result<Option<(Claim, Known)>, SpoolError> {
     let kept = relay.kept.take(id);
     let was_kept = kept.is_some();
     let claim = match kept {
@@ -277,7 +287,7 @@ fn open(
         };
     }
     match read_body(&claim) {
-        Ok((body, content)) => Ok(Some((claim, body, content))),
+        Ok(body) => Ok(Some((claim, body))),
         Err(error) => {
             // What the disk did not take must not be forgotten because it cannot be read either.
             if was_kept && !matches!(error.kind, ErrorKind::Damaged(_)) {
@@ -288,21 +298,27 @@ fn open(
     }
 }
 
+/// Content that is in memory, and what is in it.
+fn known(bytes: Vec<u8>) -> Known {
+    let mut reading = Reading::new();
+    reading.feed(&bytes);
+    (Body::Whole(bytes), reading.finish())
+}
+
 /// Reads the content once, to know what is in it. It can be sent afterwards.
-fn read_body(claim: &Claim) -> Result<(Body, outgoing::Content), SpoolError> {
+fn read_body(claim: &Claim) -> Result<Known, SpoolError> {
     let unread = |error| SpoolError {
         op: "read",
         path: claim.meta().id.to_string().into(),
         kind: ErrorKind::Io(error),
     };
-    let mut reading = Reading::new();
     let mut content = claim.content()?;
     if content.len() <= READ_AT_ONCE {
         let mut bytes = Vec::with_capacity(usize::try_from(content.len()).unwrap_or_default());
         content.read_to_end(&mut bytes).map_err(unread)?;
-        reading.feed(&bytes);
-        return Ok((Body::Whole(bytes), reading.finish()));
+        return Ok(known(bytes));
     }
+    let mut reading = Reading::new();
     let mut buffer = vec![0; READ_SIZE];
     loop {
         match content.read(&mut buffer).map_err(unread)? {

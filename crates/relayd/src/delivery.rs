@@ -153,7 +153,7 @@ async fn capture_one(
         Ok(attempt) => attempt,
         Err(outcome) => return still_alive(outcome),
     };
-    attempt.start_marking(&target.gateway().name);
+    attempt.start_marking(relay, &target.gateway().name);
     if !attempt.marked(relay).await {
         return still_alive(AttemptOutcome::NotStarted);
     }
@@ -162,7 +162,7 @@ async fn capture_one(
         .recipients()
         .map(|recipient| recipient.address.clone())
         .collect();
-    let stored = tokio::task::spawn_blocking(move || {
+    let stored = relay.disk.run(move || {
         let recipients: Vec<_> = recipients.iter().collect();
         let envelope = (meta.envelope.sender.as_ref(), recipients.as_slice());
         let mut content = content.ok_or("its content was used up")?;
@@ -268,7 +268,7 @@ impl Session {
         self.uses += 1;
         let begun = host::clock::monotonic();
         // The mark reaches the disk while the envelope travels; no content goes out before it (I4).
-        attempt.start_marking(&self.target.gateway().name);
+        attempt.start_marking(&self.relay, &self.target.gateway().name);
         self.wire.begin(transaction);
         let before = self.contents;
         let report = self.transact(&mut attempt, passage).await;
@@ -359,10 +359,11 @@ impl Session {
         mut passage: Passage,
     ) -> Result<(), String> {
         let mut stuffer = DotStuffer::new();
-        let mut wire = Vec::with_capacity(BLOCK_SIZE + BLOCK_SIZE / 8);
+        let expected = usize::try_from(attempt.meta.size).unwrap_or(BLOCK_SIZE);
+        let mut wire = Vec::with_capacity(expected.min(BLOCK_SIZE) * 9 / 8 + 16);
         let mut altered = Vec::new();
         loop {
-            let block = attempt.next_block(BLOCK_SIZE).await?;
+            let block = attempt.next_block(&self.relay, BLOCK_SIZE).await?;
             if block.is_empty() {
                 let changes = (passage.from.clone(), passage.finish(&mut altered));
                 stuffer.push(&altered, &mut wire);

@@ -8,10 +8,10 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::disk::Panicked;
 use mail::Submitter;
 use policy::log::Line;
 use spool::{Dropped, IntakeLimits, Meta, Source, SpoolError, Submission as DropFile};
-use tokio::task::JoinError;
 
 use crate::accept::{AcceptError, Reception, Submission};
 use crate::relay::Relay;
@@ -52,9 +52,8 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
         batch: BATCH,
     };
     let spool = relay.spool.clone();
-    let found =
-        tokio::task::spawn_blocking(move || spool::take(&spool, limits, host::clock::wall()));
-    let found = flat(found.await)?;
+    let take = move || spool::take(&spool, limits, host::clock::wall());
+    let found = flat(relay.disk.run(take).await)?;
     let count = found.len();
     let mut taken = Vec::new();
     let mut trouble = None;
@@ -77,7 +76,7 @@ async fn take_batch(relay: &Arc<Relay>) -> Result<usize, String> {
     }
     if count > 0 {
         let spool = relay.spool.clone();
-        let synced = tokio::task::spawn_blocking(move || spool.sync_maildrop()).await;
+        let synced = relay.disk.run(move || spool.sync_maildrop()).await;
         if let Err(problem) = flat(synced) {
             trouble.get_or_insert(problem);
         }
@@ -96,7 +95,7 @@ async fn take_one(relay: &Arc<Relay>, file: DropFile) -> Result<Option<Meta>, St
     let name = file.name().to_string();
     match copy(relay, &file).await {
         Ok(meta) => {
-            let removed = tokio::task::spawn_blocking(move || file.remove()).await;
+            let removed = relay.disk.run(move || file.remove()).await;
             if let Err(problem) = flat(removed) {
                 // It is taken in all the same; the spool removes the file before the first attempt.
                 relay.log.warn(&format!("maildrop: {problem}"));
@@ -106,7 +105,7 @@ async fn take_one(relay: &Arc<Relay>, file: DropFile) -> Result<Option<Meta>, St
         Err(AcceptError::Spool(error)) => Err(error.to_string()),
         Err(AcceptError::Internal(problem)) => Err(problem),
         Err(fault) => {
-            let aside = flat(tokio::task::spawn_blocking(move || file.set_aside()).await);
+            let aside = flat(relay.disk.run(move || file.set_aside()).await);
             log_damaged(relay, &name, aside.is_ok(), &fault.to_string());
             aside.map(|_| None)
         }
@@ -123,7 +122,7 @@ fn log_damaged(relay: &Relay, name: &str, moved: bool, why: &str) {
 }
 
 /// What came of work on the disk, as text where it failed.
-fn flat<T>(done: Result<Result<T, SpoolError>, JoinError>) -> Result<T, String> {
+fn flat<T>(done: Result<Result<T, SpoolError>, Panicked>) -> Result<T, String> {
     done.map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())
 }
@@ -140,7 +139,7 @@ async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> 
     let mut reception = Reception::new(relay, submission);
     let mut content = file.content();
     loop {
-        let (rest, block) = read_block(content).await?;
+        let (rest, block) = read_block(relay, content).await?;
         if block.is_empty() {
             return reception.finish().await.map(|accepted| accepted.first);
         }
@@ -149,8 +148,11 @@ async fn copy(relay: &Arc<Relay>, file: &DropFile) -> Result<Meta, AcceptError> 
     }
 }
 
-async fn read_block(mut content: spool::Content) -> Result<(spool::Content, Vec<u8>), AcceptError> {
-    let read = tokio::task::spawn_blocking(move || {
+async fn read_block(
+    relay: &Relay,
+    mut content: spool::Content,
+) -> Result<(spool::Content, Vec<u8>), AcceptError> {
+    let read = relay.disk.run(move || {
         let mut block = Vec::with_capacity(BLOCK);
         let count = (&mut content).take(BLOCK as u64).read_to_end(&mut block);
         count

@@ -21,10 +21,10 @@ pub(crate) async fn put_off(
     reason: &str,
 ) {
     let (code, reason) = (verdict::suspended_code(kind), reason.to_owned());
-    let relay = Arc::clone(relay);
-    let moved = tokio::task::spawn_blocking(move || {
+    let shared = Arc::clone(relay);
+    let moved = relay.disk.run(move || {
         for id in ids {
-            put_off_one(&relay, id, code, &reason);
+            put_off_one(&shared, id, code, &reason);
         }
     });
     // A panic in it is the only error, and it was printed.
@@ -32,6 +32,8 @@ pub(crate) async fn put_off(
 }
 
 fn put_off_one(relay: &Relay, id: QueueId, code: StatusCode, reason: &str) {
+    // It waits for longer than memory should be held for it.
+    drop(relay.fresh.take(id));
     let waiting = |item: &crate::index::Item| !item.active && item.meta.queue == Queue::Incoming;
     let Some(item) = relay.index.get(id).filter(waiting) else {
         return;

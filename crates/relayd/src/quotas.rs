@@ -16,6 +16,7 @@ use policy::settings::Gateway;
 use spool::{Note, RealDisk, Spool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::disk::Panicked;
 use crate::log::Log;
 use crate::relay::Relay;
 
@@ -109,11 +110,11 @@ impl Quotas {
         {
             return answer;
         }
-        let (relay, gateway) = (Arc::clone(relay), gateway.clone());
-        let renewed = tokio::task::spawn_blocking(move || {
-            renew(&mut state, &relay, &gateway, limits, (now, cost, bulk))
-        });
-        let failed = |error: tokio::task::JoinError| Err(Refusal::Unwritten(error.to_string()));
+        let (shared, gateway) = (Arc::clone(relay), gateway.clone());
+        let renewed = relay
+            .disk
+            .run(move || renew(&mut state, &shared, &gateway, limits, (now, cost, bulk)));
+        let failed = |error: Panicked| Err(Refusal::Unwritten(error.to_string()));
         renewed.await.unwrap_or_else(failed)
     }
 

@@ -93,8 +93,10 @@ pub(crate) async fn conclude(
         return AttemptOutcome::NotStarted;
     };
     let (shared, settings) = (Arc::clone(relay), Arc::clone(running));
-    let written =
-        tokio::task::spawn_blocking(move || write_down(&shared, &settings, claim, findings)).await;
+    let written = relay
+        .disk
+        .run_soon(move || write_down(&shared, &settings, claim, findings))
+        .await;
     let end = match written {
         Ok(written) => announce(relay, id, written).await,
         Err(error) => {
@@ -139,6 +141,7 @@ struct Written {
 
 /// Tells the index, the log and the queue.
 async fn announce(relay: &Arc<Relay>, id: QueueId, written: Written) -> End {
+    let reported = written.report.is_some();
     if let Some(report) = written.report {
         relay.log.write(&Line::Notified {
             id,
@@ -148,7 +151,10 @@ async fn announce(relay: &Arc<Relay>, id: QueueId, written: Written) -> End {
         relay.queued(report).await;
     }
     if written.end == End::Gone {
-        announce_removal(relay, id);
+        // Without a report that was done.
+        if reported {
+            announce_removal(relay, id);
+        }
     } else {
         if written.meta.queue == Queue::Hold {
             relay.log.warn(&format!(
@@ -162,8 +168,8 @@ async fn announce(relay: &Arc<Relay>, id: QueueId, written: Written) -> End {
 
 /// An entry was removed: the index, the log, and those who make it durable hear of it.
 pub(crate) fn announce_removal(relay: &Relay, id: QueueId) {
-    relay.index.remove(id);
     relay.log.write(&Line::Removed { id });
+    relay.index.remove(id);
     relay.retired.notify_one();
 }
 
@@ -183,7 +189,20 @@ fn write_down(
         findings.postpone_failures();
         None
     });
-    if let Err(error) = claim.record(&findings.outcomes) {
+    if let Err(error) = claim.record_later(&findings.outcomes) {
+        complain("recording what happened", &error);
+    }
+    // The removal of a finished entry is all the record it needs, unless a report was queued: without
+    // its record a crash would have that queued once more.
+    if claim.meta().is_finished() && report.is_none() {
+        let written = finish(relay, claim, report, &complain);
+        // Told at once, so that nobody finds the entry gone and no word of it in the log.
+        if written.end == End::Gone {
+            announce_removal(relay, id);
+        }
+        return written;
+    }
+    if let Err(error) = claim.record(&[]) {
         complain("recording what happened", &error);
     }
     // Recipients that nothing was said about got nothing: their attempt is over all the same.

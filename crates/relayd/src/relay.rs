@@ -13,8 +13,10 @@ use spool::{Meta, Queue, RealDisk, Spool};
 use tokio::sync::{OwnedRwLockReadGuard, mpsc, watch};
 
 use crate::budgets::Budgets;
+use crate::disk::Disk;
 use crate::dispatch::Event;
 use crate::door;
+use crate::fresh::Fresh;
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::log::Log;
@@ -28,6 +30,7 @@ const LOGINS: usize = 10_000;
 /// What all parts of the daemon share.
 pub(crate) struct Relay {
     pub(crate) spool: Spool<RealDisk>,
+    pub(crate) disk: Disk,
     pub(crate) index: Index,
     pub(crate) log: Log,
     pub(crate) events: mpsc::Sender<Event>,
@@ -44,6 +47,8 @@ pub(crate) struct Relay {
     pub(crate) quotas: Quotas,
     /// The gateways' numbers.
     pub(crate) numbers: Numbers,
+    /// What was accepted a moment ago.
+    pub(crate) fresh: Fresh,
     /// Alarms that no road took so far.
     pub(crate) untold: AtomicU64,
     /// Counts reloads, so that sessions with the gateway can end in good order and begin anew.
@@ -65,13 +70,14 @@ impl Relay {
     pub(crate) fn new(
         file: &Path,
         running: Running,
-        spool: Spool<RealDisk>,
+        (spool, disk): (Spool<RealDisk>, Disk),
         log: Log,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (stop, stopping) = watch::channel(false);
         Self {
             spool,
+            disk,
             index: Index::default(),
             log,
             events,
@@ -83,6 +89,7 @@ impl Relay {
             budgets: Budgets::default(),
             quotas: Quotas::default(),
             numbers: Numbers::default(),
+            fresh: Fresh::default(),
             untold: AtomicU64::new(0),
             reloads: watch::Sender::new(0),
             logins: Mutex::default(),

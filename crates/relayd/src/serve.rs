@@ -2,6 +2,7 @@
 //! signals do what, and how it stops.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use spool::{ErrorKind, Found, RealDisk, Spool};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::disk::Disk;
 use crate::dispatch::{Dispatcher, Event};
 use crate::listen::TcpDoor;
 use crate::log::Log;
@@ -20,8 +22,10 @@ use crate::relay::Relay;
 use crate::running::Running;
 use crate::{Failure, alarm, control, door, intake, kept, listen, record};
 
-/// Threads that may block on the disk at once. Their fsyncs overlap, and the disk groups them.
-const DISK_THREADS: usize = 32;
+/// Threads that work on the disk.
+const DISK_THREADS: usize = 10;
+/// Threads that may wait for others at once: name lookups, passwords from commands.
+const WAITING_THREADS: usize = 32;
 /// Facts that wait for the dispatcher; beyond it their senders wait.
 const EVENTS: usize = 4096;
 /// How long a retired entry's removal may stay unsynced: a crash within it repeats a delivery (I3).
@@ -29,6 +33,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(50);
 /// How long messages that are being handed in, and entries that are being given up, may take once
 /// the sessions with the gateway have ended. Partner: `door::session::GRACE`, which is shorter.
 const WORK_WITHIN: Duration = Duration::from_secs(8);
+/// How long the last lines of the log may take.
+const LOG_WITHIN: Duration = Duration::from_secs(5);
 /// How long disk calls under way may hold up the end.
 const DISK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -64,16 +70,21 @@ pub(crate) fn run(file: &Path, running: Running, ports: Vec<TcpDoor>) -> Result<
         .map_err(|error| Failure::new(ExitStatus::CannotCreate, format!("[log] to: {error}")))?;
     let spool = open_spool(&running.settings.paths.spool)?;
     let (events, inbox) = mpsc::channel(EVENTS);
-    let relay = Arc::new(Relay::new(file, running, spool, log, events));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(DISK_THREADS)
+    let no_thread = |error: io::Error| Failure::new(ExitStatus::OsError, error.to_string());
+    let disk = Disk::start(DISK_THREADS).map_err(no_thread)?;
+    let relay = Arc::new(Relay::new(file, running, (spool, disk), log, events));
+    // One thread for all connections. They wait far more than they work, and waking each other
+    // across threads would cost more than it could gain.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(WAITING_THREADS)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(ExitStatus::OsError, error.to_string()))?;
-    let ended = runtime.block_on(serve(relay, inbox, ports));
+        .map_err(no_thread)?;
+    let ended = runtime.block_on(serve(Arc::clone(&relay), inbox, ports));
+    runtime.shutdown_background();
     // A disk that hangs must not keep relayd from ending: what it was told to do may be done or not.
-    runtime.shutdown_timeout(DISK_WITHIN);
+    relay.disk.finish(DISK_WITHIN);
+    relay.log.finish(LOG_WITHIN);
     ended
 }
 
@@ -92,7 +103,7 @@ async fn serve(
     inbox: mpsc::Receiver<Event>,
     ports: Vec<TcpDoor>,
 ) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(ExitStatus::OsError, error.to_string());
+    let failed = |error: io::Error| Failure::new(ExitStatus::OsError, error.to_string());
     // A reload that is asked for now waits until the ports serve: it would open them a second time.
     let starting = relay.starting().await;
     // First, so that whoever sees the sockets can stop us in good order.
@@ -140,18 +151,20 @@ async fn serve(
     }
     syncing.abort();
     let last = Arc::clone(&relay);
-    let _ = tokio::task::spawn_blocking(move || {
+    let last_words = move || {
         last.kept.write_down();
         last.spool.sync_retired()
-    })
-    .await;
+    };
+    let _ = relay.disk.run(last_words).await;
     ended.map_err(|error| Failure::new(ExitStatus::Software, format!("the dispatcher: {error}")))
 }
 
 /// Takes up what an earlier run left in the spool.
 async fn recover(relay: &Arc<Relay>) -> Result<(), Failure> {
     let spool = relay.spool.clone();
-    let found = tokio::task::spawn_blocking(move || spool.scan())
+    let found = relay
+        .disk
+        .run(move || spool.scan())
         .await
         .map_err(|error| Failure::new(ExitStatus::Software, error.to_string()))?
         .map_err(|error| Failure::new(ExitStatus::IoError, error.to_string()))?;
@@ -189,7 +202,7 @@ async fn recover(relay: &Arc<Relay>) -> Result<(), Failure> {
 /// Removes an entry that was found with nothing left to do: a crash had undone its removal.
 async fn retire(relay: &Arc<Relay>, id: QueueId) {
     let spool = relay.spool.clone();
-    match tokio::task::spawn_blocking(move || spool.retire(id)).await {
+    match relay.disk.run(move || spool.retire(id)).await {
         Ok(Ok(())) => record::announce_removal(relay, id),
         Ok(Err(error)) => relay.log.warn(&format!("{id}: {error}")),
         Err(error) => relay.log.warn(&format!("{id}: {error}")),
@@ -205,7 +218,7 @@ async fn sync_removals(relay: Arc<Relay>) {
         }
         tokio::time::sleep(SYNC_EVERY).await;
         let shared = Arc::clone(&relay);
-        let synced = tokio::task::spawn_blocking(move || {
+        let synced = relay.disk.run(move || {
             shared.kept.write_down();
             shared.spool.sync_retired()
         });
@@ -217,7 +230,7 @@ async fn sync_removals(relay: Arc<Relay>) {
     }
 }
 
-fn catch_signals(relay: &Arc<Relay>) -> std::io::Result<()> {
+fn catch_signals(relay: &Arc<Relay>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use mail::{Envelope, Origin, QueueId, Timestamp};
 use nix::errno::Errno;
 
+use crate::claim::Claim;
 use crate::disk::{Disk, RealDisk};
 use crate::envelope::Section;
 use crate::error::SpoolError;
@@ -158,6 +159,28 @@ impl<D: Disk> Draft<D> {
     /// What the disk says; then nothing is left of the message. A sync that failed is not tried
     /// again (I2).
     pub fn commit(mut self) -> Result<Meta, SpoolError> {
+        self.accept()
+    }
+
+    /// As [`Draft::commit`], and takes the entry to work on it, as [`Spool::claim`] would, without
+    /// opening and reading what was just written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Draft::commit`].
+    pub fn commit_claimed(mut self) -> Result<Claim<D>, SpoolError> {
+        // Nobody else can have opened it before it has its name.
+        let locked = self.inner.disk.lock(self.writer.file());
+        match locked.map_err(|error| self.fault("lock", error))? {
+            true => {}
+            false => return Err(self.fault("lock", Errno::EWOULDBLOCK.into())),
+        }
+        let meta = self.accept()?;
+        let file = Arc::clone(self.writer.file());
+        Ok(Claim::fresh(&self.inner, file, self.writer.header(), meta))
+    }
+
+    fn accept(&mut self) -> Result<Meta, SpoolError> {
         let inner = Arc::clone(&self.inner);
         let finished = self.writer.finish(&inner.disk);
         finished.map_err(|error| self.fault("write", error))?;

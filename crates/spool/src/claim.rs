@@ -12,7 +12,7 @@ use crate::entry::{self, Entry, Fault, Tail};
 use crate::error::{Damage, ErrorKind, SpoolError};
 use crate::format::Header;
 use crate::journal::{self, Record};
-use crate::meta::{AttemptMark, Meta, Outcome};
+use crate::meta::{AttemptMark, Meta, Outcome, Queue};
 use crate::spool::{Inner, Spool};
 use crate::writer::write_all;
 
@@ -48,9 +48,7 @@ impl<D: Disk> Spool<D> {
     /// what the disk says.
     pub fn claim(&self, id: QueueId) -> Result<Claim<D>, SpoolError> {
         let inner = Arc::clone(&self.inner);
-        let (queue, file) = inner.open_locked(id)?;
-        let fault = |error| SpoolError::io("look at", inner.path(queue, id), error);
-        let size = inner.disk.facts(&file).map_err(fault)?.size;
+        let (queue, file, size) = inner.open_locked(id)?;
         let misplaced = |entry: Entry| match entry.header.id == id {
             true => Ok(entry),
             false => Err(Fault::Damage(Damage::Misplaced)),
@@ -72,8 +70,8 @@ impl<D: Disk> Spool<D> {
 }
 
 impl<D: Disk> Inner<D> {
-    /// Opens and locks an entry that still has its name afterwards.
-    fn open_locked(&self, id: QueueId) -> Result<(crate::Queue, D::File), SpoolError> {
+    /// Opens and locks an entry that still has its name afterwards; gives its size too.
+    fn open_locked(&self, id: QueueId) -> Result<(Queue, D::File, u64), SpoolError> {
         // Once more for each time that the entry was rewritten between opening and locking.
         for _ in 0..3 {
             let (queue, file, _) = self.open_entry(id, true)?;
@@ -85,8 +83,9 @@ impl<D: Disk> Inner<D> {
                     ErrorKind::Busy,
                 ));
             }
-            if self.disk.facts(&file).map_err(fault)?.links > 0 {
-                return Ok((queue, file));
+            let facts = self.disk.facts(&file).map_err(fault)?;
+            if facts.links > 0 {
+                return Ok((queue, file, facts.size));
             }
         }
         Err(self.no_such(id))
@@ -94,6 +93,25 @@ impl<D: Disk> Inner<D> {
 }
 
 impl<D: Disk> Claim<D> {
+    /// The claim of an entry that was accepted just now through this file, which is locked.
+    pub(crate) fn fresh(
+        inner: &Arc<Inner<D>>,
+        file: Arc<D::File>,
+        header: &Header,
+        meta: Meta,
+    ) -> Self {
+        let tail = entry::journal_start(header);
+        Self {
+            inner: Arc::clone(inner),
+            file,
+            header: *header,
+            meta,
+            tail,
+            unwritten: Vec::new(),
+            first_tail: tail.offset,
+        }
+    }
+
     /// What is known about the entry, up to date with what was recorded through this claim.
     #[must_use]
     pub fn meta(&self) -> &Meta {
@@ -171,11 +189,24 @@ impl<D: Disk> Claim<D> {
     /// keeps the claim, and they are written by the next call that succeeds, or by
     /// [`Claim::rewrite`] where the error is `Poisoned`.
     pub fn record(&mut self, outcomes: &[Outcome]) -> Result<(), SpoolError> {
+        self.record_later(outcomes)?;
+        self.append(&[])
+    }
+
+    /// As [`Claim::record`], but nothing is written before the next call that writes. For an entry
+    /// that is finished by this and retired at once: its removal is all the record there need be.
+    ///
+    /// # Errors
+    ///
+    /// `Refused` as [`Claim::record`].
+    pub fn record_later(&mut self, outcomes: &[Outcome]) -> Result<(), SpoolError> {
         self.check_pending(outcomes.iter().map(|outcome| outcome.recipient))?;
-        let groups = journal::group(outcomes);
-        let records: Vec<_> = groups.into_iter().map(Record::Outcome).collect();
-        records.iter().for_each(|record| self.meta.apply(record));
-        self.append(&records)
+        for group in journal::group(outcomes) {
+            let record = Record::Outcome(group);
+            self.meta.apply(&record);
+            self.take_down(&record);
+        }
+        Ok(())
     }
 
     /// Makes durable all that was recorded.
@@ -194,9 +225,7 @@ impl<D: Disk> Claim<D> {
 
     /// Adds records to the journal, after those that could not be written before.
     fn append(&mut self, records: &[Record]) -> Result<(), SpoolError> {
-        for record in records {
-            self.tail.chain = journal::append(&mut self.unwritten, self.tail.chain, record);
-        }
+        records.iter().for_each(|record| self.take_down(record));
         if self.inner.poisoned().contains(&self.meta.id) {
             let path = self.path();
             return Err(SpoolError::new("write", path, ErrorKind::Poisoned));
@@ -211,6 +240,11 @@ impl<D: Disk> Claim<D> {
         self.tail.offset += self.unwritten.len() as u64;
         self.unwritten.clear();
         Ok(())
+    }
+
+    /// Makes a record ready to be written.
+    fn take_down(&mut self, record: &Record) {
+        self.tail.chain = journal::append(&mut self.unwritten, self.tail.chain, record);
     }
 
     /// Keeps the journal bounded, whatever is recorded in it over the days.

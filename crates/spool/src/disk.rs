@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -190,7 +191,7 @@ impl Disk for RealDisk {
 
     fn create_unnamed(&self, dir: &OwnedFd, mode: u32) -> io::Result<File> {
         // Without /proc the file could never get its name, so say at once that it cannot be had.
-        if !Path::new("/proc/self/fd").exists() {
+        if !has_proc() {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
@@ -216,6 +217,11 @@ impl Disk for RealDisk {
     }
 
     fn link(&self, file: &File, dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+        match linkat(file, "", dir, name, AtFlags::AT_EMPTY_PATH) {
+            // Before Linux 6.10 this takes a capability; the way through /proc never did.
+            Err(Errno::ENOENT) => {}
+            linked => return Ok(linked?),
+        }
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(linkat(
             AT_FDCWD,
@@ -303,10 +309,19 @@ fn permissions(mode: u32) -> Mode {
     Mode::from_bits_truncate(mode)
 }
 
-/// The caller's umask may have taken bits away, so the mode is set once more.
+/// The caller's umask may have taken bits away; they are put back. Looking is far cheaper than
+/// setting, and as a rule all is well.
 fn created(fd: OwnedFd, mode: u32) -> io::Result<File> {
-    fchmod(&fd, permissions(mode))?;
+    if fstat(&fd)?.st_mode & 0o7777 != mode {
+        fchmod(&fd, permissions(mode))?;
+    }
     Ok(File::from(fd))
+}
+
+/// Whether open files can be found under /proc; looked up once.
+fn has_proc() -> bool {
+    static FOUND: LazyLock<bool> = LazyLock::new(|| Path::new("/proc/self/fd").exists());
+    *FOUND
 }
 
 fn facts(stat: &FileStat) -> Facts {

@@ -154,6 +154,14 @@ fn read_front<D: Disk>(window: &mut Window<'_, D>, kind: Kind) -> Result<(Header
     Ok((header, decode(envelope)?))
 }
 
+/// Where an empty journal goes on.
+pub(crate) fn journal_start(header: &Header) -> Tail {
+    Tail {
+        offset: header.content_end(),
+        chain: header.chain(),
+    }
+}
+
 /// Applies the journal's unbroken run of records. What follows the run is a write that a crash
 /// cut off; the next record overwrites it.
 fn read_journal<D: Disk>(
@@ -161,10 +169,7 @@ fn read_journal<D: Disk>(
     header: &Header,
     meta: &mut Meta,
 ) -> Result<Tail, Fault> {
-    let mut tail = Tail {
-        offset: header.content_end(),
-        chain: header.chain(),
-    };
+    let mut tail = journal_start(header);
     loop {
         let Some(bytes) = window.get(tail.offset, FRAME_LEN)? else {
             return Ok(tail);

@@ -13,8 +13,11 @@ use crate::error::{ErrorKind, SpoolError};
 use crate::meta::Queue;
 use crate::writer::entry_name;
 
-/// How many folders a queue is split into, by the last digit of the id.
+/// How many folders a queue is split into.
 pub(crate) const SHARDS: usize = 16;
+/// Which bits of the id tell the folder: ids are microseconds, so one folder is used for about a
+/// second, and the removals of a moment are made durable by syncing one or two folders.
+const SHARD_SHIFT: u32 = 20;
 /// The queues in which a live entry can lie, in the order in which they are searched.
 pub(crate) const LIVE: [Queue; 3] = [Queue::Incoming, Queue::Deferred, Queue::Hold];
 
@@ -139,6 +142,21 @@ impl<D: Disk> Folders<D> {
         Ok(None)
     }
 
+    /// Whether something lies under an id that is to be given to a new entry, other than in
+    /// `incoming`, where making the entry finds that out.
+    pub(crate) fn is_taken(&self, disk: &D, id: QueueId) -> Result<bool, SpoolError> {
+        let name = entry_name(id);
+        for queue in LIVE.into_iter().filter(|queue| *queue != Queue::Incoming) {
+            let folder = self.of(queue, id);
+            match disk.facts_at(&folder.dir, &name) {
+                Ok(_) => return Ok(true),
+                Err(error) if is(&error, Errno::ENOENT) => {}
+                Err(error) => return Err(SpoolError::io("find", folder.path.join(&name), error)),
+            }
+        }
+        Ok(false)
+    }
+
     /// Moves a file to `corrupt` under its own name, or that with a number if it is taken.
     /// Returns where it lies there. The name is cleaned, since anybody may choose one in maildrop.
     pub(crate) fn set_aside(
@@ -185,7 +203,7 @@ pub(crate) fn shard_name(number: usize) -> String {
 
 /// Which shard an id belongs to.
 pub(crate) fn shard(id: QueueId) -> usize {
-    (id.number() % SHARDS as u64) as usize
+    ((id.number() >> SHARD_SHIFT) % SHARDS as u64) as usize
 }
 
 /// A name with nothing in it that could trouble a terminal or a shell, at most 100 bytes.

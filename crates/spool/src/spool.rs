@@ -151,10 +151,7 @@ impl<D: Disk> Spool<D> {
         let inner = &self.inner;
         // A file in maildrop that is still there would bring the message back.
         inner.settle(id)?;
-        let queue = inner.find(id)?;
-        let (folder, name) = (inner.folders.of(queue, id), entry_name(id));
-        let removed = inner.disk.remove(&folder.dir, &name);
-        removed.map_err(|error| SpoolError::io("remove", folder.path.join(&name), error))?;
+        let queue = inner.remove(id)?;
         inner.touch(queue, id);
         inner.poisoned().remove(&id);
         Ok(())
@@ -218,7 +215,7 @@ impl<D: Disk> Inner<D> {
         loop {
             let id = locked(&self.ids).next(&*self.disk, &self.folders.state, now)?;
             // Never so, unless somebody put a file there; then it must not be met.
-            if self.folders.find(&*self.disk, id)?.is_none() {
+            if !self.folders.is_taken(&*self.disk, id)? {
                 return Ok(id);
             }
         }
@@ -227,6 +224,23 @@ impl<D: Disk> Inner<D> {
     pub(crate) fn find(&self, id: QueueId) -> Result<Queue, SpoolError> {
         let found = self.folders.find(&*self.disk, id)?;
         found.ok_or_else(|| self.no_such(id))
+    }
+
+    /// Removes an entry's name wherever it lies; gives where that was.
+    fn remove(&self, id: QueueId) -> Result<Queue, SpoolError> {
+        let name = entry_name(id);
+        // Twice, as in `Folders::find`.
+        for queue in LIVE.into_iter().chain(LIVE) {
+            let folder = self.folders.of(queue, id);
+            match self.disk.remove(&folder.dir, &name) {
+                Ok(()) => return Ok(queue),
+                Err(error) if is(&error, Errno::ENOENT) => {}
+                Err(error) => {
+                    return Err(SpoolError::io("remove", folder.path.join(&name), error));
+                }
+            }
+        }
+        Err(self.no_such(id))
     }
 
     /// Opens an entry wherever it lies.

@@ -50,10 +50,15 @@ fn accept(spool: &Spool<TestDisk>) -> Meta {
 }
 
 fn path(queue: Queue, id: QueueId) -> PathBuf {
+    path_in(queue, 6, id)
+}
+
+/// The digit tells which of the queue's folders.
+fn path_in(queue: Queue, digit: usize, id: QueueId) -> PathBuf {
     let text = id.to_string();
     Path::new("/spool")
         .join(queue.name())
-        .join(&text[11..])
+        .join(&text[digit..=digit])
         .join(&text)
 }
 
@@ -91,7 +96,7 @@ fn every_cut_of_an_entry_is_detected() {
 }
 
 fn path_in_corrupt(id: QueueId) -> PathBuf {
-    path(Queue::Corrupt, id)
+    path_in(Queue::Corrupt, 11, id)
 }
 
 /// The model has no way to remove a file from outside but through a spool's own disk calls.

@@ -55,7 +55,12 @@ fn open(disk: &TestDisk) -> Spool<TestDisk> {
 }
 
 fn path(queue: Queue, name: &str) -> PathBuf {
-    let shard = &name[name.len() - 1..];
+    let digit = match queue {
+        // Any name may lie there, so that the last digit tells the folder.
+        Queue::Corrupt => name.len() - 1,
+        _ => name.len() - 6,
+    };
+    let shard = &name[digit..=digit];
     Path::new(ROOT).join(queue.name()).join(shard).join(name)
 }
 

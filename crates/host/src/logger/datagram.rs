@@ -1,9 +1,11 @@
-//! The way to the system's logger: a datagram socket that never blocks and finds its way back.
+//! The way to the system's logger: a datagram socket that finds its way back, and waits for nobody
+//! unless it is told to.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Longest datagram: the receivers' own limit on a line is 8 KiB (rsyslog) or more.
 const LONGEST: usize = 8_000;
@@ -13,6 +15,8 @@ const LONGEST: usize = 8_000;
 pub(super) struct Datagram {
     path: PathBuf,
     socket: Option<UnixDatagram>,
+    /// How long to wait for a logger that does not keep up; `None` is not at all.
+    patience: Option<Duration>,
     line: String,
 }
 
@@ -22,21 +26,30 @@ impl Datagram {
         Self {
             path: path.to_owned(),
             socket: None,
+            patience: None,
             line: String::new(),
         }
+    }
+
+    /// From now on a line waits so long for a logger that does not keep up.
+    pub(super) fn wait_up_to(&mut self, patience: Duration) {
+        (self.patience, self.socket) = (Some(patience), None);
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             match socket.send(bytes) {
                 Ok(_) => return Ok(()),
-                // The logger is there and does not keep up. Waiting for it would stop mail.
+                // The logger is there and does not keep up. It had its time.
                 Err(error) if is_congestion(&error) => return Err(error),
                 Err(_) => self.socket = None,
             }
         }
         let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
+        match self.patience {
+            None => socket.set_nonblocking(true)?,
+            patience => socket.set_write_timeout(patience)?,
+        }
         socket.connect(&self.path)?;
         let sent = socket.send(bytes);
         self.socket = Some(socket);

@@ -17,6 +17,8 @@ fn to_socket(path: &Path) -> Logger {
         name: "relayd".into(),
         pid: 42,
         sink,
+        unwritten: String::new(),
+        lines: 0,
         lost: 0,
     }
 }
@@ -98,4 +100,23 @@ fn a_logger_that_does_not_read_stops_nothing() {
         logger.write("smtp", Severity::Info, &"x".repeat(1_000));
     }
     assert!(logger.lost() > 0);
+}
+
+#[test]
+fn a_patient_one_loses_no_line_to_a_logger_that_is_behind() {
+    const LINES: usize = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut logger = to_socket(&path).patient(Duration::from_secs(60));
+    let reader = std::thread::spawn(move || {
+        (1..LINES).for_each(|_| drop(received(&socket)));
+        received(&socket)
+    });
+    for number in 0..LINES {
+        logger.write("smtp", Severity::Info, &format!("line {number}"));
+    }
+    assert_eq!(logger.lost(), 0);
+    let last = reader.join().unwrap();
+    assert!(last.ends_with(&format!("line {}", LINES - 1)), "{last}");
 }

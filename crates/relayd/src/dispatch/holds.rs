@@ -87,8 +87,10 @@ async fn moved(relay: &Arc<Relay>, id: QueueId, held: bool) -> bool {
         return false;
     }
     let to = if held { Queue::Hold } else { Queue::Deferred };
+    // It waits for longer than memory should be held for it.
+    drop(relay.fresh.take(id));
     let shared = Arc::clone(relay);
-    let done = tokio::task::spawn_blocking(move || shared.spool.move_to(id, to)).await;
+    let done = relay.disk.run(move || shared.spool.move_to(id, to)).await;
     let problem = match done {
         Ok(Ok(())) => {
             relay.index.update(id, |item| item.meta.queue = to);

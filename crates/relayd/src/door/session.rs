@@ -24,8 +24,10 @@ use super::deadline::Deadline;
 const REPLY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(30);
-/// What is read from a client at once.
-const READ: usize = 64 * 1024;
+/// What is read from a client at once: commands, and most messages.
+const READ: usize = 8 * 1024;
+/// What is read at once from a client that has sent as much as was asked for.
+const READ_MUCH: usize = 64 * 1024;
 /// How long a message that is being handed in may still take once relayd is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// One password is hashed at a time: guessing must not take the processor or the disk threads.
@@ -172,7 +174,7 @@ impl<'a> Session<'a> {
         server.disconnected();
     }
 
-    async fn read(&mut self, server: &mut Server, buffer: &mut [u8]) {
+    async fn read(&mut self, server: &mut Server, buffer: &mut Vec<u8>) {
         let (relay, receiving) = (self.relay, self.work.is_some());
         let told_to_stop = async {
             relay.stopped().await;
@@ -185,6 +187,9 @@ impl<'a> Session<'a> {
                 Ok(Ok(count @ 1..)) => {
                     self.deadline.received(count, Instant::now());
                     server.received(&buffer[..count]);
+                    if count == buffer.len() {
+                        buffer.resize(READ_MUCH, 0);
+                    }
                 }
                 Ok(_) => self.lost(server),
                 Err(_) => self.timed_out(server),

@@ -246,7 +246,7 @@ impl Rig {
 
     /// The file of an entry.
     pub(crate) fn entry(&self, queue: &str, id: &str) -> PathBuf {
-        let shard = &id[id.len() - 1..];
+        let shard = &id[id.len() - 6..id.len() - 5];
         self.path("spool").join(queue).join(shard).join(id)
     }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use mail::{Address, Envelope, Origin, QueueId, StatusCode, Submitter, Timestamp};
 use spool::testdisk::TestDisk;
 use spool::{
-    AttemptMark, Claim, Dropped, Found, IntakeLimits, Meta, Note, Outcome, OutcomeKind, Source,
-    Spool, SpoolError, drop_in, take,
+    AttemptMark, Claim, Draft, Dropped, Found, IntakeLimits, Meta, Note, Outcome, OutcomeKind,
+    Source, Spool, SpoolError, drop_in, take,
 };
 
 mod scenarios;
@@ -94,6 +94,28 @@ impl World {
         self.enter(number, None, &envelope(number, recipients))
     }
 
+    /// The same for what relayd sends at once, without opening it.
+    pub(crate) fn accept_claimed(
+        &mut self,
+        number: usize,
+        recipients: usize,
+    ) -> Result<Claim<TestDisk>, SpoolError> {
+        self.expect(number, recipients, false);
+        let (bytes, envelope) = (self.content(number), envelope(number, recipients));
+        let claimed = self.draft(None, &envelope, &bytes);
+        let claimed = claimed.and_then(Draft::commit_claimed);
+        let meta = claimed.as_ref().map(|claim| claim.meta().clone());
+        let message = self.messages.get_mut(&number).expect("expected before");
+        match meta {
+            Ok(meta) => {
+                self.reused |= !self.ids.insert(meta.id);
+                (message.id, message.acknowledged) = (Some(meta.id), true);
+            }
+            Err(_) => message.failed = true,
+        }
+        claimed
+    }
+
     fn expect(&mut self, number: usize, recipients: usize, large: bool) {
         let to = vec![Progress::default(); recipients];
         let message = Message {
@@ -128,6 +150,15 @@ impl World {
         envelope: &Envelope,
         bytes: &[u8],
     ) -> Result<Meta, SpoolError> {
+        self.draft(source, envelope, bytes)?.commit()
+    }
+
+    fn draft(
+        &mut self,
+        source: Option<Source>,
+        envelope: &Envelope,
+        bytes: &[u8],
+    ) -> Result<Draft<TestDisk>, SpoolError> {
         let mut draft = match source {
             Some(source) => self.spool.create_from(source, envelope, &origin(), NOW)?,
             None => self.spool.create(envelope, &origin(), NOW)?,
@@ -135,7 +166,7 @@ impl World {
         for part in bytes.chunks(50_000) {
             draft.write(part)?;
         }
-        draft.commit()
+        Ok(draft)
     }
 
     /// `sendmail` leaves a message in maildrop.

@@ -5,8 +5,9 @@ use spool::{OutcomeKind, Queue};
 use super::{Scenario, Step, World};
 
 /// Every scenario, by its name.
-pub(crate) const SCENARIOS: [(&str, Scenario); 8] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 9] = [
     ("accept", accept),
+    ("accept and send at once", send_at_once),
     ("intake", intake),
     ("attempt and outcome", attempt),
     ("partial outcome", partial),
@@ -20,6 +21,20 @@ fn accept(world: &mut World) -> Step {
     world.accept(1, 1, false)?;
     world.accept(2, 3, true)?;
     world.accept(3, 1, false)
+}
+
+/// What is accepted is worked on through the file that it was written to.
+fn send_at_once(world: &mut World) -> Step {
+    for number in 1..=2 {
+        let mut claim = world.accept_claimed(number, 2)?;
+        world.mark(&mut claim, number, &[0, 1])?;
+        world.record(&mut claim, number, &[(0, OutcomeKind::Sent)])?;
+        world.sync(&mut claim, number)?;
+        world.mark(&mut claim, number, &[1])?;
+        world.record(&mut claim, number, &[(1, OutcomeKind::Sent)])?;
+    }
+    world.retire(1)?;
+    world.sync_retired()
 }
 
 fn intake(world: &mut World) -> Step {
